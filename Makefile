@@ -1,0 +1,40 @@
+# One command each; every target sets up ./.venv itself on a machine with Python 3.11 and make.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo replay lab-score test check format bench clean
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is needed; install it or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/ready
+	@$(BIN)/python -m tests.lab demo --out demo-out
+
+replay: $(VENV)/ready
+	@test -n "$(DATA)" -a -n "$(TLD)" || { echo "usage: make replay DATA=DIR TLD=xx" >&2; exit 2; }
+	@$(BIN)/python -m tests.lab replay --data "$(DATA)" --tld "$(TLD)" --out replay-out
+
+lab-score: $(VENV)/ready
+	@test -n "$(SEED)" || { echo "usage: make lab-score SEED=n [DOMAINS=n]" >&2; exit 2; }
+	@$(BIN)/python -m tests.lab score --seed "$(SEED)" --domains "$(or $(DOMAINS),200)" --out lab-out
+
+test: $(VENV)/ready
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/ready
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/test_house.py
+
+format: $(VENV)/ready
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo-out replay-out lab-out

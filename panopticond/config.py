@@ -1,0 +1,351 @@
+"""panopticond.toml: its keys, their units and the rules between them (design section 6; docs/reference/panopticond.toml.md).
+
+First step of ``run`` and ``check-config``. ``read`` gives the file's own structs; nothing here opens a socket.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from panopticond.model import Absence, Licence, Threat, Trust
+from panopticond.shared.clock import Clock, ClockSettings
+from panopticond.shared.errors import ConfigurationError
+from panopticond.shared.settings import convert, read_toml, seconds
+
+Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$")]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Rate = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file: unknown keys are refused."""
+
+
+class Account(Section):
+    """Who may fetch a TLD's snapshots: ``password_hash`` as printed by ``panopticond keys password``."""
+
+    name: Name
+    password_file: str
+
+
+class Rdap(Section):
+    """Where a TLD's public RDAP is; without ``url`` the IANA bootstrap file serves, if one is configured."""
+
+    url: str | None = None
+    authoritative: bool = True
+
+
+class Tld(Section):
+    """``[[tld]]``: one served TLD, or several alike by ``names``."""
+
+    name: Name | None = None
+    names: tuple[Name, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    """The suffixes under which the registry delegates, as ``["zz", "com.zz"]``; empty: the Public Suffix List's."""
+    registry_zones: tuple[str, ...] = ()
+    """Zones of the registry's own below the TLD (``com.zz`` served apart): a referral to one is no delegation."""
+    shared_services: tuple[str, ...] = ()
+    """Suffixes under which strangers get their own host or path, beyond the PSL's private section."""
+    servers: tuple[str, ...] = ()
+    """The TLD's own servers, ``address:port`` each; empty: found from the root."""
+    timezone: str = "UTC"
+    publish_at: Annotated[str, msgspec.Meta(pattern=r"^[0-2][0-9]:[0-5][0-9]$")] = "06:00"
+    managers: tuple[str, ...] = ()
+    critical: tuple[str, ...] = ()
+    feeds: tuple[Name, ...] = ()
+    """Names of feeds; empty: all of them."""
+    vantages: tuple[Name, ...] = ()
+    """Names of vantages; empty: all of them. Two at least."""
+    rdap: Rdap = Rdap()
+    zone: str | None = None
+    zone_size: Positive | None = None
+    hold_ns: tuple[str, ...] = ()
+    hold_ip: tuple[str, ...] = ()
+    hold_page: tuple[str, ...] = ()
+    """Texts of which one in a page's title or first kilobytes says the registry holds the name."""
+    accounts: tuple[Account, ...] = ()
+
+
+class Group(Section):
+    """``[[group]]``: several TLDs that share feeds, vantages and hours; the same keys as ``[[tld]]`` but the name."""
+
+    names: tuple[Name, ...]
+    timezone: str | None = None
+    publish_at: str | None = None
+    managers: tuple[str, ...] = ()
+    feeds: tuple[Name, ...] = ()
+    vantages: tuple[Name, ...] = ()
+
+
+class Feed(Section):
+    """``[[feed]]``: a catalogue name, or one's own by ``url`` and ``format``; what is left out comes from the catalogue."""
+
+    name: Name
+    url: str | None = None
+    """``https://...``, ``http://...`` or a path."""
+    format: str | None = None
+    threat: Threat | None = None
+    every: Duration | None = None
+    key_file: str | None = None
+    licence: Licence | None = None
+    absence: Absence | None = None
+    trust: Trust | None = None
+    max_bytes: Positive = 64 << 20
+    max_inflated_bytes: Positive = 256 << 20
+
+
+class Vantage(Section):
+    """``[[vantage]]``: a place probes leave from; without ``proxy`` it is this host's own network."""
+
+    name: Name
+    country: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$")]
+    proxy: str | None = None
+    """``http://host:port``; the credentials stand in ``credentials_file`` as ``user:password``."""
+    credentials_file: str | None = None
+    username_template: str | None = None
+    """``customer-{user}-cc-{CC}-sessid-{session}`` as the provider has it; ``{cc}`` and ``{CC}`` are the country."""
+    control_uri: str | None = None
+    """A URI of the operator's own that must answer 2xx through this vantage; without it a failure is never a site's."""
+    error_headers: tuple[str, ...] = ()
+    proxy_error_statuses: tuple[int, ...] = (400, 401, 402, 403, 405, 407, 429, 525)
+    """CONNECT answers that speak of the proxy; every other non-2xx says the site could not be reached."""
+
+
+class Validation(Section):
+    """``[validation]``: the window and its limits; probe time-outs are real seconds."""
+
+    window: Duration = "24h"
+    checks_per_window: Positive = 4
+    first_check_within: Duration = "5m"
+    concurrency: Positive = 64
+    per_host_seconds: float = 1.0
+    """Real seconds between two requests to one host at one vantage."""
+    connect_timeout: Duration = "8s"
+    probe_deadline: Duration = "25s"
+    body_limit_bytes: Positive = 128 << 10
+    retention: Duration = "35d"
+    allow_networks: tuple[str, ...] = ()
+    sinkholes: tuple[str, ...] = ()
+    """Addresses or networks of sinkholes, beyond those shipped."""
+    apex_every: Duration = "24h"
+
+
+class Dns(Section):
+    """``[dns]``: rates are queries a second and server, in real time."""
+
+    roots: tuple[str, ...] = ()
+    """Root servers as ``address:port``; empty: the shipped hints."""
+    rate_per_server: Rate = 5.0
+    timeout: Duration = "2s"
+    attempts: Positive = 3
+    wildcard_test_every: Duration = "24h"
+
+
+class Quad9(Section):
+    """``[quad9]``: the filtering resolver and its unfiltered twin, ``address:port`` each."""
+
+    enabled: bool = True
+    filtered: tuple[str, ...] = ("9.9.9.9:53", "149.112.112.112:53")
+    unfiltered: tuple[str, ...] = ("9.9.9.10:53", "149.112.112.10:53")
+    rate: Rate = 50.0
+    blocked_canary: str = "isitblocked.org"
+
+
+class WebRisk(Section):
+    """``[webrisk]``: Google Web Risk look-ups, once a day and an indicator, under a daily budget; off without a key."""
+
+    key_file: str | None = None
+    url: str = "https://webrisk.googleapis.com"
+    every: Duration = "24h"
+    daily_budget: Positive = 3000
+    rate: Rate = 10.0
+
+
+class Tranco(Section):
+    """``[tranco]``: the daily popularity list, a zip by URL or path."""
+
+    enabled: bool = True
+    url: str = "https://tranco-list.eu/top-1m.csv.zip"
+    id_url: str | None = "https://tranco-list.eu/top-1m-id"
+    every: Duration = "24h"
+    popular_rank: Positive = 100_000
+
+
+class Registration(Section):
+    """``[registration]``: public RDAP; contacts are dropped before any object is built."""
+
+    enabled: bool = True
+    every: Duration = "24h"
+    rate: Rate = 1.0
+    bootstrap: str | None = None
+
+
+class StoreSettings(Section):
+    """``[store]``: where state lives; a path for the embedded store."""
+
+    path: str = "/var/lib/panopticon/panopticon.db"
+
+
+class Publish(Section):
+    """``[publish]``: the repository on disk and the key that signs it."""
+
+    root: str = "/var/lib/panopticon/repository"
+    secret_key_file: str = "/etc/panopticon/panopticon.key"
+    expires: Duration = "36h"
+    keep: Positive = 400
+    mosapi_counts: Annotated[str, msgspec.Meta(pattern="^(validated|listed)$")] = "validated"
+
+
+class Serve(Section):
+    """``[serve]``: the repository over HTTP; loopback unless told otherwise, TLS when both files are given."""
+
+    enabled: bool = True
+    bind: str = "127.0.0.1:8053"
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+
+class Status(Section):
+    """``[status]``: the Unix socket both ``panopticond status`` and ``curl --unix-socket`` ask."""
+
+    socket: str = "/run/panopticon/status.sock"
+    mode: Annotated[str, msgspec.Meta(pattern="^0[0-7]{3}$")] = "0660"
+
+
+class Config(Section):
+    """The whole of panopticond.toml."""
+
+    tld: tuple[Tld, ...]
+    group: tuple[Group, ...] = ()
+    feed: tuple[Feed, ...] = ()
+    vantage: tuple[Vantage, ...] = ()
+    validation: Validation = Validation()
+    dns: Dns = Dns()
+    quad9: Quad9 = Quad9()
+    webrisk: WebRisk = WebRisk()
+    tranco: Tranco = Tranco()
+    registration: Registration = Registration()
+    store: StoreSettings = StoreSettings()
+    publish: Publish = Publish()
+    serve: Serve = Serve()
+    status: Status = Status()
+    clock: ClockSettings = ClockSettings()
+    lab: bool = False
+    """This is a lab: scaled time and private addresses may be allowed."""
+    drain: Duration = "8s"
+    """Real seconds the sinks may take to drain after SIGTERM."""
+
+
+def read(path: Path) -> Config:
+    """The configuration in a TOML file; ConfigurationError carries every fault with its path."""
+    return convert(read_toml(path), Config, check)
+
+
+def tlds(config: Config) -> list[Tld]:
+    """One Tld a name, groups applied: what a TLD leaves out comes from the group that names it."""
+    single = []
+    for tld in config.tld:
+        for name in [tld.name] if tld.name else tld.names:
+            merged = msgspec.structs.replace(tld, name=name, names=())
+            for group in (group for group in config.group if name in group.names):
+                merged = _inherit(merged, group)
+            single.append(merged)
+    return single
+
+
+def _inherit(tld: Tld, group: Group) -> Tld:
+    default = Tld(name=tld.name)
+    changes = {
+        key: getattr(group, key)
+        for key in ("timezone", "publish_at", "managers", "feeds", "vantages")
+        if getattr(group, key) and getattr(tld, key) == getattr(default, key)
+    }
+    return msgspec.structs.replace(tld, **changes)
+
+
+def check(config: Config) -> list[str]:
+    """Every broken rule between keys, with its path."""
+    problems = []
+    try:
+        Clock.from_settings(config.clock, lab=config.lab)
+    except ConfigurationError as error:
+        problems += error.problems
+    if config.validation.allow_networks and not config.lab:
+        problems.append("validation.allow_networks: private addresses are probed in the lab only; set lab = true")
+    problems += _check_tlds(config) + _check_vantages(config) + _check_addresses(config)
+    names = [feed.name for feed in config.feed]
+    problems += [f"feed[{at}].name: {name!r} is given twice" for at, name in enumerate(names) if name in names[:at]]
+    for at, feed in enumerate(config.feed):
+        if feed.url is not None and feed.format is None:
+            problems.append(f"feed[{at}].format: missing; a feed with its own url needs a format")
+        if feed.every is not None and seconds(feed.every) < 60:
+            problems.append(f"feed[{at}].every: no feed may be asked more than once a minute")
+    return problems
+
+
+def _check_tlds(config: Config) -> list[str]:
+    problems = []
+    feeds, vantages = {feed.name for feed in config.feed}, {vantage.name for vantage in config.vantage}
+    seen: set[str] = set()
+    for at, tld in enumerate(config.tld):
+        path = f"tld[{at}]"
+        if (tld.name is None) == (not tld.names):
+            problems.append(f"{path}: give either name or names")
+        for name in [tld.name] if tld.name else tld.names:
+            if name in seen:
+                problems.append(f"{path}.name: {name!r} is given twice")
+            seen.add(name or "")
+        problems += [f"{path}.feeds: no [[feed]] is called {name!r}" for name in tld.feeds if name not in feeds]
+        problems += [f"{path}.vantages: no [[vantage]] is called {name!r}" for name in tld.vantages if name not in vantages]
+        if len(tld.vantages or vantages) < 2:
+            problems.append(f"{path}.vantages: two vantages at least; one place proves nothing against cloaking")
+        if not _zone_exists(tld.timezone):
+            problems.append(f"{path}.timezone: {tld.timezone!r} is no time zone of the tz database")
+        if int(tld.publish_at[:2]) > 23:
+            problems.append(f"{path}.publish_at: {tld.publish_at!r} is no hour of the day")
+    for at, group in enumerate(config.group):
+        problems += [f"group[{at}].names: no [[tld]] is called {name!r}" for name in group.names if name not in seen]
+    return problems
+
+
+def _check_vantages(config: Config) -> list[str]:
+    problems = []
+    names = [vantage.name for vantage in config.vantage]
+    problems += [f"vantage[{at}].name: {name!r} is given twice" for at, name in enumerate(names) if name in names[:at]]
+    for at, vantage in enumerate(config.vantage):
+        if vantage.proxy is not None and not re.match(r"^https?://[^/@]+:[0-9]+$", vantage.proxy):
+            problems.append(f"vantage[{at}].proxy: must read http://host:port; credentials go to credentials_file")
+        if vantage.credentials_file is not None and not Path(vantage.credentials_file).is_file():
+            problems.append(f"vantage[{at}].credentials_file: {vantage.credentials_file}: no such file")
+    return problems
+
+
+def _check_addresses(config: Config) -> list[str]:
+    lists = {
+        "dns.roots": config.dns.roots,
+        "quad9.filtered": config.quad9.filtered,
+        "quad9.unfiltered": config.quad9.unfiltered,
+        **{f"tld[{at}].servers": tld.servers for at, tld in enumerate(config.tld)},
+    }
+    pattern = re.compile(r"^(\[[0-9a-f:.]+\]|[0-9.]+):[0-9]{1,5}$")
+    return [
+        f"{path}[{at}]: {address!r} must read address:port, as 192.0.2.1:53 or [2001:db8::1]:53"
+        for path, addresses in lists.items()
+        for at, address in enumerate(addresses)
+        if not pattern.match(address)
+    ]
+
+
+def _zone_exists(name: str) -> bool:
+    import zoneinfo  # noqa: PLC0415 - the tz database is read only when a configuration is checked
+
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return False
+    return True

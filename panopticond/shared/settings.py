@@ -1,0 +1,156 @@
+"""Configuration files into frozen structs, every fault at once with its path.
+
+First step of both daemons. TOML (panopticond) and JSON (arke) both become plain data here, then structs; unknown and
+doubled keys, wrong types and impossible values are collected, not raised one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from panopticond.shared.errors import ConfigurationError
+
+T = TypeVar("T")
+FILE_LIMIT_BYTES = 1 << 20  # a configuration is written by hand; anything larger is a mistake
+_DURATION = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)$")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(text: str) -> float:
+    """Seconds in a duration such as ``90s``, ``5m``, ``24h`` or ``7d``; raises ``ValueError`` for anything else."""
+    match = _DURATION.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration; write a number and ms, s, m, h or d, as in 24h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file; ConfigurationError names the file and line when it is missing or no TOML."""
+    try:
+        return tomllib.loads(_read(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError([f"{path}: {error}"]) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, doubled keys refused; ConfigurationError names the file and the place."""
+    doubled: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        for key, value in items:
+            if key in seen:
+                doubled.append(key)
+            seen[key] = value
+        return seen
+
+    try:
+        data = json.loads(_read(path), object_pairs_hook=pairs)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ConfigurationError([f"{path}: {error}"]) from error
+    problems = [f"{key}: given twice" for key in doubled]
+    if not isinstance(data, dict):
+        problems.append(f"{path}: must be a JSON object")
+    if problems:
+        raise ConfigurationError(problems)
+    return typing.cast("dict[str, Any]", data)
+
+
+def convert(data: object, struct: type[T], check: Callable[[T], list[str]] | None = None) -> T:
+    """``data`` as ``struct``, refusing with every fault at once: types and unknown keys first, then ``check``'s rules."""
+    problems = list(_faults(data, struct, ""))
+    if problems:
+        raise ConfigurationError(problems)
+    try:
+        value = msgspec.convert(data, struct, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError([str(error)]) from error
+    if check is not None and (problems := check(value)):
+        raise ConfigurationError(problems)
+    return value
+
+
+def read_secret(path: str | Path) -> str:
+    """The first line of a secret file, stripped; ConfigurationError names the file when it is missing or empty."""
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigurationError([f"{path}: cannot read the secret: {reason}"]) from error
+    if not text:
+        raise ConfigurationError([f"{path}: the secret file is empty"])
+    return text.splitlines()[0].strip()
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > FILE_LIMIT_BYTES:
+            raise ConfigurationError([f"{path}: larger than {FILE_LIMIT_BYTES} bytes; this is no configuration"])
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError([f"{path}: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError([f"{path}: not UTF-8 text"]) from error
+
+
+def _faults(data: object, kind: Any, path: str) -> list[str]:
+    """Every fault of ``data`` against ``kind``; descends into structs, lists and maps so that one fault hides none."""
+    struct = _struct_in(kind)
+    if struct is not None and isinstance(data, dict):
+        return _struct_faults(data, struct, path)
+    if struct is not None and data is not None and not isinstance(data, dict):
+        return [f"{path or 'file'}: must be a table, not {_name(data)}"]
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (list, tuple) and isinstance(data, list) and arguments:
+        return [fault for at, item in enumerate(data) for fault in _faults(item, arguments[0], f"{path}[{at}]")]
+    if origin is dict and isinstance(data, dict):
+        return [fault for key, item in data.items() for fault in _faults(item, arguments[1], f"{path}.{key}")]
+    try:
+        msgspec.convert(data, kind, strict=True)
+    except msgspec.ValidationError as error:
+        return [f"{path}: {str(error).split(' - at `')[0]}"]
+    return []
+
+
+def _struct_faults(data: dict[str, Any], struct: Any, path: str) -> list[str]:
+    prefix = f"{path}." if path else ""
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    hints = typing.get_type_hints(struct, include_extras=True)
+    problems = [f"{prefix}{key}: unknown key" for key in data if key not in fields]
+    for name, field in fields.items():
+        if name in data:
+            problems += _faults(data[name], hints[field.name], f"{prefix}{name}")
+        elif field.required:
+            problems.append(f"{prefix}{name}: missing")
+    if not problems:
+        try:
+            msgspec.convert(data, struct, strict=True)
+        except msgspec.ValidationError as error:
+            problems.append(f"{path or 'file'}: {error}")
+    return problems
+
+
+def _struct_in(kind: Any) -> Any:
+    """The struct type in ``kind`` or in its optional union, else None."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        structs = [option for option in typing.get_args(kind) if _struct_in(option) is not None]
+        others = [option for option in typing.get_args(kind) if option is not type(None) and option not in structs]
+        return structs[0] if len(structs) == 1 and not others else None
+    return None
+
+
+def _name(data: object) -> str:
+    return {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list"}.get(
+        type(data), type(data).__name__
+    )

@@ -1,0 +1,1 @@
+"""Where state lives: indicators, sightings, rounds, domains, incidents, feed health, publications."""
