@@ -217,3 +217,18 @@ class Incident(msgspec.Struct, frozen=True):
     how: Literal["dns", "content"] | None = None
     """Once mitigated."""
     reopened: tuple[dt.datetime, ...] = ()
+
+
+class DomainRecord(msgspec.Struct, frozen=True):
+    """What is known of one registered domain across rounds: the last observation of each domain-level kind."""
+
+    domain: str
+    tld: str
+    delegation: Observation | None = None
+    registration: Observation | None = None
+    tranco: Observation | None = None
+    apex: Observation | None = None
+    absent_since: dt.datetime | None = None
+    """First of the unbroken run of authoritative absences, or None while present."""
+    returned: dt.datetime | None = None
+    """Last return to the zone after five days' absence."""

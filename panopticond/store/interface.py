@@ -12,7 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from panopticond.model import Incident, Indicator, Observation, Round, Sighting, Subject, Threat, Verdict
+from panopticond.model import DomainRecord as DomainRecord
+from panopticond.model import Incident, Indicator, Round, Sighting, Subject, Threat, Verdict
 
 
 class FeedHealth(msgspec.Struct, frozen=True):
@@ -60,21 +61,6 @@ class Watch(msgspec.Struct, frozen=True):
     last_round: dt.datetime | None
     check: bool
     """False when it has been mitigated and unlisted for so long that nobody asks any more."""
-
-
-class DomainRecord(msgspec.Struct, frozen=True):
-    """What is known of one registered domain across rounds: the last observation of each domain-level kind."""
-
-    domain: str
-    tld: str
-    delegation: Observation | None = None
-    registration: Observation | None = None
-    tranco: Observation | None = None
-    apex: Observation | None = None
-    absent_since: dt.datetime | None = None
-    """First of the unbroken run of authoritative absences, or None while present."""
-    returned: dt.datetime | None = None
-    """Last return to the zone after five days' absence."""
 
 
 class Publication(msgspec.Struct, frozen=True):
