@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from panopticond.model import DomainRecord as DomainRecord
+from panopticond.model import DomainRecord as DomainRecord  # noqa: PLC0414 - it is a word of this interface too
 from panopticond.model import Incident, Indicator, Round, Sighting, Subject, Threat, Verdict
 
 
