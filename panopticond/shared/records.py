@@ -1,0 +1,252 @@
+"""The dialect of records.sql: plain SQL out, and a reader that recognises exactly that text and executes nothing.
+
+Between ``snapshot/build`` (rows) and ``snapshot/publish`` (bytes) on one side, ``report``, ``replay-verdict`` and arke
+(bytes to rows) on the other. The text loads unchanged into SQLite, PostgreSQL and MariaDB: CREATE TABLEs first (MariaDB
+commits at each), then BEGIN, INSERTs of at most 200 rows, one row a line, and COMMIT; printable ASCII without a
+backslash, because MariaDB would interpret one. Described for people in docs/reference/records.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import math
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
+
+from panopticond.shared.errors import RefusedError
+from panopticond.shared.tables import FORMAT, TABLES, columns
+
+ROWS_PER_INSERT = 200
+LINE_LIMIT = 256 << 10
+"""Characters in a line (one row); the longest a writer makes is far below."""
+TEXT_LIMIT = 60_000
+"""Characters in one value: MariaDB's TEXT holds 65,535 bytes."""
+ROW_LIMIT = 50_000_000
+"""Rows in a file before a reader gives up."""
+INFLATED_LIMIT_BYTES = 16 << 30
+CHUNK_BYTES = 1 << 20
+
+_DETAIL_SAFE = "!*'(),-./:;?@_~ $"
+_BAD = re.compile(r"[^ -\[\]-~]+")
+_TEXT = r"'([ -&(-\[\]-~]*+(?:''[ -&(-\[\]-~]*+)*+)'"
+_INTEGER = r"(0|-?[1-9][0-9]{0,17})"
+_FLOAT = r"(-?[0-9]{1,17}(?:\.[0-9]{1,20})?(?:e[+-]?[0-9]{1,3})?)"
+_PATTERNS = {"TEXT": _TEXT, "INTEGER": _INTEGER, "DOUBLE PRECISION": _FLOAT}
+
+
+def header() -> str:
+    """The exact first lines of every file of this format: a comment, the CREATE TABLEs, BEGIN."""
+    lines = [
+        f"-- Panopticon records, format {FORMAT}: the raw data behind one published snapshot.",
+        "-- Loads into SQLite, PostgreSQL and MariaDB. Verify manifest.json.minisig before you trust a line of it.",
+    ]
+    for table, row in TABLES.items():
+        lines.append(f"CREATE TABLE {table} (")
+        found = columns(row)
+        for at, (name, kind, nullable) in enumerate(found):
+            comma = "," if at + 1 < len(found) else ""
+            lines.append(f"  {name} {kind}{'' if nullable else ' NOT NULL'}{comma}")
+        lines.append(");")
+    lines.append("BEGIN;")
+    return "\n".join(lines) + "\n"
+
+
+TRAILER = "COMMIT;\n"
+
+
+def plain(text: str) -> str:
+    """``text`` as the dialect holds it: what is no printable ASCII, and the backslash, percent-encoded as UTF-8."""
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        return text
+    return _BAD.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace")), text)
+
+
+def write_records(tables: Mapping[str, Iterable[msgspec.Struct]]) -> Iterator[bytes]:
+    """The bytes of a records.sql, in pieces; tables in format order, rows in the order given.
+
+    Raises ``ValueError`` for a value longer than ``TEXT_LIMIT`` or a float that is no number; text is put through
+    :func:`plain`, so what a caller gives and what a reader gets differ only where it was not plain already.
+    """
+    yield header().encode("ascii")
+    for table, row in TABLES.items():
+        writers = [_writer(kind) for _, kind, _ in columns(row)]
+        opening = f"INSERT INTO {table} VALUES\n"
+        batch: list[str] = []
+        for item in tables.get(table, ()):
+            values = zip(writers, msgspec.structs.astuple(item), strict=True)
+            batch.append("(" + ",".join([write(value) for write, value in values]) + ")")
+            if len(batch) == ROWS_PER_INSERT:
+                yield (opening + ",\n".join(batch) + ";\n").encode("ascii")
+                batch = []
+        if batch:
+            yield (opening + ",\n".join(batch) + ";\n").encode("ascii")
+    yield TRAILER.encode("ascii")
+
+
+def _writer(kind: str) -> Callable[[Any], str]:
+    if kind == "TEXT":
+        return _write_text
+    return _write_integer if kind == "INTEGER" else _write_float
+
+
+def _write_text(value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    text = plain(value)
+    if len(text) > TEXT_LIMIT:
+        raise ValueError(f"a value of {len(text)} characters does not fit records.sql; the limit is {TEXT_LIMIT}")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _write_integer(value: int | None) -> str:
+    return "NULL" if value is None else str(int(value))
+
+
+def _write_float(value: float | None) -> str:
+    if value is None:
+        return "NULL"
+    if not math.isfinite(value):
+        raise ValueError("a figure that is no finite number cannot be written to records.sql")
+    return repr(float(value))
+
+
+def read_records(source: BinaryIO | Iterable[bytes], *, row_limit: int = ROW_LIMIT) -> Iterator[tuple[str, Any]]:
+    """(table, row) of every row in a records.sql, as it streams by; rows are the structs of ``shared/tables``.
+
+    Recognises exactly the text :func:`write_records` makes and executes nothing. Raises ``RefusedError`` naming the
+    line at the first byte that is not of the dialect; a caller must therefore use nothing before the end is reached.
+    """
+    lines = _lines(_chunks(source))
+    for at, expected in enumerate(header().splitlines(), 1):
+        if next(lines, None) != expected:
+            raise RefusedError(f"records.sql line {at}: not the text of format {FORMAT}; refused")
+    openings = {f"INSERT INTO {table} VALUES": (at, table) for at, table in enumerate(TABLES)}
+    number, rows, place = len(header().splitlines()), 0, 0
+    for line in lines:
+        number += 1
+        if line == TRAILER.strip():
+            if next(lines, None) is not None:
+                raise RefusedError(f"records.sql line {number + 1}: text after the end; refused")
+            return
+        at, table = openings.get(line, (-1, ""))
+        if at < place:
+            raise RefusedError(f"records.sql line {number}: neither an INSERT in its order nor COMMIT; refused")
+        place, read = at, _ROW_READERS[table]
+        for count in range(1, ROWS_PER_INSERT + 1):
+            number += 1
+            text = next(lines, "")
+            row = read(text)
+            if row is None or (count == ROWS_PER_INSERT and not text.endswith(";")):
+                raise RefusedError(f"records.sql line {number}: no row of table {table}; refused")
+            rows += 1
+            if rows > row_limit:
+                raise RefusedError(f"records.sql line {number}: more than {row_limit} rows; refused")
+            yield table, row
+            if text.endswith(";"):
+                break
+    raise RefusedError(f"records.sql line {number + 1}: the file ends before COMMIT; refused")
+
+
+def read_tables(path: Path, *, row_limit: int = ROW_LIMIT) -> dict[str, list[Any]]:
+    """Every table of a records.sql (or ``.gz``) whole, in memory; ``RefusedError`` when it is not of the dialect."""
+    tables: dict[str, list[Any]] = {table: [] for table in TABLES}
+    try:
+        with contextlib.closing(open_records(path)) as stream:
+            for table, row in read_records(stream, row_limit=row_limit):
+                tables[table].append(row)
+    except (OSError, EOFError, zlib.error) as error:
+        raise RefusedError(f"{path}: cannot be read: {error}") from error
+    if len(tables["snapshot"]) != 1:
+        raise RefusedError(f"{path}: table snapshot has {len(tables['snapshot'])} rows, not one; refused")
+    return tables
+
+
+def open_records(path: Path) -> BinaryIO:
+    """A records.sql open for :func:`read_records`, inflated on the way when it ends in ``.gz``; OSError as usual."""
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def encode_detail(detail: Mapping[str, str]) -> str:
+    """An observation's detail as one text: ``key=value`` percent-encoded (UTF-8), sorted by key, joined by ``&``."""
+    return "&".join(f"{quote(key, safe='')}={quote(detail[key], safe=_DETAIL_SAFE)}" for key in sorted(detail))
+
+
+def decode_detail(text: str) -> dict[str, str]:
+    """The detail :func:`encode_detail` wrote; raises ``ValueError`` for a pair without ``=``, or not UTF-8."""
+    pairs = (pair.partition("=") for pair in text.split("&")) if text else ()
+    found: dict[str, str] = {}
+    for key, equals, value in pairs:
+        if not equals:
+            raise ValueError(f"{key[:40]!r} is no key=value pair")
+        found[_decode(key)] = _decode(value)
+    return found
+
+
+def _decode(text: str) -> str:
+    return unquote_to_bytes(text).decode() if "%" in text else text
+
+
+def _row_reader(row: type[msgspec.Struct]) -> Callable[[str], Any]:
+    """A function from a line to a row, or None where the line is not one."""
+    found = columns(row)
+    cells = [f"(?:NULL|{_PATTERNS[kind]})" if nullable else _PATTERNS[kind] for _, kind, nullable in found]
+    match = re.compile(r"\(" + ",".join(cells) + r"\)[,;]").fullmatch
+    texts = [at for at, (_, kind, _) in enumerate(found) if kind == "TEXT"]
+    numbers = [(at, int if kind == "INTEGER" else float) for at, (_, kind, _) in enumerate(found) if kind != "TEXT"]
+
+    def read(line: str) -> Any:
+        hit = match(line)
+        if hit is None:
+            return None
+        values: list[Any] = list(hit.groups())
+        if "''" in line:
+            for at in texts:
+                if values[at]:
+                    values[at] = values[at].replace("''", "'")
+        for at, number in numbers:
+            if values[at] is not None:
+                values[at] = number(values[at])
+        return row(*values)
+
+    return read
+
+
+_ROW_READERS = {table: _row_reader(row) for table, row in TABLES.items()}
+
+
+def _chunks(source: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
+    read = getattr(source, "read", None)
+    if read is None:
+        yield from source
+        return
+    total = 0
+    while chunk := read(CHUNK_BYTES):
+        total += len(chunk)
+        if total > INFLATED_LIMIT_BYTES:
+            raise RefusedError(f"records.sql: larger than {INFLATED_LIMIT_BYTES} bytes; refused")
+        yield chunk
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Lines without their end; the last must have one. Memory is bounded by a chunk and one line."""
+    rest, number = "", 0
+    for chunk in chunks:
+        try:
+            text = rest + chunk.decode("ascii")
+        except UnicodeDecodeError as error:
+            number += chunk[: error.start].count(b"\n")
+            raise RefusedError(f"records.sql line {number + 1}: a byte that is not ASCII; refused") from error
+        *whole, rest = text.split("\n")
+        number += len(whole)
+        if len(rest) > LINE_LIMIT or any(len(line) > LINE_LIMIT for line in whole):
+            raise RefusedError(f"records.sql near line {number + 1}: a line of over {LINE_LIMIT} characters; refused")
+        yield from whole
+    if rest:
+        raise RefusedError(f"records.sql line {number + 1}: the last line has no end; refused")
