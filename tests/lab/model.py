@@ -208,7 +208,13 @@ class World(msgspec.Struct, frozen=True):
     sinkhole_ip: str = "127.77.0.1"
     shared_services: tuple[str, ...] = ("pages.zz",)
     quiet_names: tuple[str, ...] = ()
-    """Registered names of the zone that no feed lists, typo-squats for the review list among them."""
+    """Registered names of the zone that no feed lists, typo-squats for the review list among them. Each is delegated."""
+    hold_page: str = "This domain name is on hold by decision of its registry"
+    """Text of the registry's hold page: its title and its first paragraph (``hold_page`` of the daemons)."""
+    zone_files: dict[str, str] = {}
+    """By TLD: a master file (perhaps .gz) whose delegated owners exist beside the domains; for replays."""
+    feed_files: dict[str, str] = {}
+    """By feed name: a file served byte for byte instead of rows made from listings; for replays."""
 
 
 class Ports(msgspec.Struct, frozen=True):
