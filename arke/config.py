@@ -194,7 +194,11 @@ def check(config: Config) -> list[str]:
 
 def _check_urls(config: Config) -> list[str]:
     problems = []
-    for path, url in (("records", config.records), ("zone", config.zone), ("rdap.url", config.rdap and config.rdap.url)):
+    for path, url in (
+        ("records", config.records),
+        ("zone", config.zone),
+        ("rdap.url", config.rdap and config.rdap.url),
+    ):
         if url is None or "://" not in url:
             if path == "rdap.url" and url is not None:
                 problems.append("rdap.url: must be a URL")

@@ -1,4 +1,4 @@
-"""panopticond.toml: its keys, their units and the rules between them (design section 6; docs/reference/panopticond.toml.md).
+"""panopticond.toml: its keys, their units and the rules between them (docs/reference/panopticond.toml.md).
 
 First step of ``run`` and ``check-config``. ``read`` gives the file's own structs; nothing here opens a socket.
 """
@@ -83,7 +83,7 @@ class Group(Section):
 
 
 class Feed(Section):
-    """``[[feed]]``: a catalogue name, or one's own by ``url`` and ``format``; what is left out comes from the catalogue."""
+    """``[[feed]]``: a catalogue name, or one's own by ``url`` and ``format``; the rest from the catalogue."""
 
     name: Name
     url: str | None = None
@@ -195,7 +195,7 @@ class Publish(Section):
     """``[publish]``: the repository on disk and the key that signs it."""
 
     root: str = "/var/lib/panopticon/repository"
-    secret_key_file: str = "/etc/panopticon/panopticon.key"
+    secret_key_file: str = "/etc/panopticon/panopticon.key"  # noqa: S105 - a path
     expires: Duration = "36h"
     keep: Positive = 400
     mosapi_counts: Annotated[str, msgspec.Meta(pattern="^(validated|listed)$")] = "validated"
@@ -301,7 +301,9 @@ def _check_tlds(config: Config) -> list[str]:
                 problems.append(f"{path}.name: {name!r} is given twice")
             seen.add(name or "")
         problems += [f"{path}.feeds: no [[feed]] is called {name!r}" for name in tld.feeds if name not in feeds]
-        problems += [f"{path}.vantages: no [[vantage]] is called {name!r}" for name in tld.vantages if name not in vantages]
+        problems += [
+            f"{path}.vantages: no [[vantage]] is called {name!r}" for name in tld.vantages if name not in vantages
+        ]
         if len(tld.vantages or vantages) < 2:
             problems.append(f"{path}.vantages: two vantages at least; one place proves nothing against cloaking")
         if not _zone_exists(tld.timezone):

@@ -59,8 +59,10 @@ class Clock:
 
     async def sleep_until(self, when: dt.datetime) -> None:
         """Sleep until policy time reaches ``when``; returns at once if it has."""
-        while (left_seconds := (when - self.now()).total_seconds()) > 0:
+        left_seconds = (when - self.now()).total_seconds()
+        while left_seconds > 0:
             await trio.sleep(min(left_seconds / self.scale, 3600.0))
+            left_seconds = (when - self.now()).total_seconds()
 
 
 def rfc3339(when: dt.datetime) -> str:

@@ -66,7 +66,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def convert(data: object, struct: type[T], check: Callable[[T], list[str]] | None = None) -> T:
-    """``data`` as ``struct``, refusing with every fault at once: types and unknown keys first, then ``check``'s rules."""
+    """``data`` as ``struct``, refused with every fault at once: types and unknown keys, then ``check``'s rules."""
     problems = list(_faults(data, struct, ""))
     if problems:
         raise ConfigurationError(problems)

@@ -1,0 +1,114 @@
+"""One round, read: what its observations say together, before any rule looks back at earlier rounds.
+
+First step of the verdict. The vantages' answers to a URI and its twin become one word each, and the signs of cloaking
+(design section 4) are read from their disagreement.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import msgspec
+
+from panopticond.judge.fingerprint import same_page
+from panopticond.model import Observation, Round, Subject
+
+ANSWERED = frozenset({"live", "gone", "guarded", "failed"})
+"""Outcomes by which a vantage has been checked: an answer of the site, or no connection beside a good control."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """One round in the judge's words."""
+
+    at: dt.datetime
+    delegation: str
+    """delegated, held, not-in-zone, undelegated, nonexistent or indeterminate."""
+    address: str
+    live: bool
+    checked: bool
+    """Every vantage has an answer of the site, or a failed connection beside a good control probe."""
+    pages: tuple[str, ...]
+    """Fingerprints of the live answers."""
+    cloak_sign: bool
+    rank: int | None
+    vantages: tuple[tuple[str, str], ...] = ()
+    """(vantage, what it saw), sorted."""
+
+
+def look(subject: Subject, round_: Round) -> Look:
+    """What a round says about a subject."""
+    web = round_.of("web")
+    by_vantage = {name: _merged([answer for answer in web if answer.vantage == name]) for name in _names(web)}
+    addresses = round_.of("address")
+    ranks = [answer.detail["rank"] for answer in round_.of("tranco") if answer.outcome == "ranked"]
+    live_answers = [answer for answer in web if answer.outcome == "live"]
+    return Look(
+        at=round_.at,
+        delegation=delegation(round_),
+        address=addresses[-1].outcome if addresses else "indeterminate",
+        live="live" in by_vantage.values(),
+        checked=bool(by_vantage) and all(outcome in ANSWERED for outcome in by_vantage.values()),
+        pages=tuple(sorted({answer.detail.get("fingerprint", "") for answer in live_answers} - {""})),
+        cloak_sign=_cloak_sign(subject, web, by_vantage),
+        rank=int(ranks[-1]) if ranks and ranks[-1].isdigit() else None,
+        vantages=tuple(sorted(by_vantage.items())),
+    )
+
+
+def delegation(round_: Round) -> str:
+    """The round's delegation, refined: by RDAP when not in the zone, by the hold address or page when delegated."""
+    asked = round_.of("delegation")
+    outcome = asked[-1].outcome if asked else "indeterminate"
+    if outcome == "not-in-zone":
+        registration = round_.of("registration")
+        known = registration[-1].outcome if registration else "indeterminate"
+        return {"registered": "undelegated", "nonexistent": "nonexistent"}.get(known, "not-in-zone")
+    if outcome == "delegated":
+        on_hold_address = any(answer.detail.get("reason") == "hold-ip" for answer in round_.of("address"))
+        on_hold_page = any(answer.detail.get("reason") == "hold" for answer in round_.of("web"))
+        return "held" if on_hold_address or on_hold_page else "delegated"
+    return outcome
+
+
+def _names(web: Sequence[Observation]) -> list[str]:
+    return sorted({answer.vantage for answer in web})
+
+
+def _merged(answers: Sequence[Observation]) -> str:
+    """One vantage's word on the URI and its twin: live wins; what the URI as it stands says outweighs the twin."""
+    outcomes = {answer.outcome for answer in answers}
+    if "live" in outcomes:
+        return "live"
+    own = [answer.outcome for answer in answers if answer.detail.get("twin") != "1"]
+    if any(outcome in ("indeterminate", "not-probed") for outcome in own):
+        return "indeterminate"
+    for outcome in ("guarded", "gone", "failed"):
+        if outcome in outcomes:
+            return outcome
+    return "indeterminate"
+
+
+def _cloak_sign(subject: Subject, web: Sequence[Observation], by_vantage: dict[str, str]) -> bool:
+    seen = {outcome for outcome in by_vantage.values() if outcome in ANSWERED}
+    if "live" in seen and len(seen) > 1:
+        return True  # live from one place only
+    if "guarded" in seen and len(seen) > 1:
+        return True  # refused in one place only
+    if any(answer.outcome == "guarded" and answer.detail.get("challenge") for answer in web):
+        return True
+    if any(
+        answer.detail.get("domain", subject.domain) != subject.domain for answer in web if answer.outcome in ANSWERED
+    ):
+        return True  # a redirect abroad
+    return _pages_differ([answer for answer in web if answer.outcome == "live"])
+
+
+def _pages_differ(live: Sequence[Observation]) -> bool:
+    """Whether two vantages were served different pages under one and the same URI."""
+    for at, one in enumerate(live):
+        for other in live[at + 1 :]:
+            pages = one.detail.get("fingerprint", ""), other.detail.get("fingerprint", "")
+            if one.vantage != other.vantage and one.target == other.target and all(pages) and not same_page(*pages):
+                return True
+    return False

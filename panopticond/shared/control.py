@@ -1,0 +1,192 @@
+"""The status socket and sd_notify: how people and systemd see a running daemon.
+
+Beside the flow: ``main`` serves it, ``status`` and ``curl --unix-socket`` ask it. One JSON line in, one JSON line out;
+a request that begins ``GET /`` gets an HTTP answer. What changes state needs the right peer credentials (SO_PEERCRED,
+unix(7)) and is logged. sd_notify follows sd_notify(3).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import stat
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from panopticond.shared.errors import ControlError
+
+log = logging.getLogger(__name__)
+
+REQUEST_LIMIT_BYTES = 64 << 10
+ANSWER_LIMIT_BYTES = 64 << 20
+REQUEST_SECONDS = 10.0
+Answer = Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]]
+
+
+class Peer:
+    """Who is asking: the kernel's word, not the client's."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        packed = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        self.pid, self.uid, self.gid = struct.unpack("3i", packed)
+
+    def may_write(self) -> bool:
+        """Root and the daemon's own user may change state; members of the group may read."""
+        return self.uid in (0, os.geteuid())
+
+
+async def serve_control(
+    path: str,
+    mode: int,
+    answer: Answer,
+    *,
+    writers: frozenset[str] = frozenset(),
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve requests ``{"do": name, ...}`` on a Unix socket until cancelled; ``writers`` need write credentials.
+
+    Raises ControlError when another instance answers at ``path`` or the directory cannot be written.
+    """
+    listener = await _listen(path, mode)
+
+    async def handle(stream: trio.SocketStream) -> None:
+        async with stream:
+            with trio.move_on_after(REQUEST_SECONDS):
+                try:
+                    await _converse(stream, answer, writers)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    log.debug("a status client went away")
+
+    try:
+        await trio.serve_listeners(handle, [listener], task_status=_Started(task_status))
+    finally:
+        Path(path).unlink(missing_ok=True)
+
+
+class _Started(trio.TaskStatus[Any]):
+    """serve_listeners reports its listeners; our callers want nothing back."""
+
+    def __init__(self, inner: trio.TaskStatus[None]) -> None:
+        self._inner = inner
+
+    def started(self, value: Any = None) -> None:  # noqa: ARG002 - the signature is trio's
+        self._inner.started()
+
+
+async def _listen(path: str, mode: int) -> trio.SocketListener:
+    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            await _remove_stale(target)
+        previous = os.umask(0o777 & ~mode)
+        try:
+            await sock.bind(str(target))
+        finally:
+            os.umask(previous)
+        sock.listen(64)
+    except OSError as error:
+        sock.close()
+        raise ControlError(f"{path}: cannot open the status socket: {error.strerror or error}") from error
+    return trio.SocketListener(sock)
+
+
+async def _remove_stale(target: Path) -> None:
+    if not stat.S_ISSOCK(target.stat().st_mode):
+        raise ControlError(f"{target}: there is a file where the status socket should be; remove it")
+    try:
+        stream = await trio.open_unix_socket(target)
+    except OSError:
+        target.unlink(missing_ok=True)
+        return
+    await stream.aclose()
+    raise ControlError(f"{target}: another instance is already running; stop it first")
+
+
+async def _converse(stream: trio.SocketStream, answer: Answer, writers: frozenset[str]) -> None:
+    buffer = b""
+    while True:
+        while b"\n" not in buffer:
+            chunk = await stream.receive_some(4096)
+            if not chunk or len(buffer) + len(chunk) > REQUEST_LIMIT_BYTES:
+                return
+            buffer += chunk
+        line, buffer = buffer.split(b"\n", 1)
+        if line.startswith((b"GET /", b"HEAD /")):
+            await _answer_http(stream, line, answer, writers)
+            return
+        await stream.send_all(_encode(await _answer_line(stream, line, answer, writers)) + b"\n")
+
+
+async def _answer_line(
+    stream: trio.SocketStream, line: bytes, answer: Answer, writers: frozenset[str]
+) -> Mapping[str, Any]:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        return {"error": "not a JSON line"}
+    if not isinstance(request, dict) or not isinstance(request.get("do"), str):
+        return {"error": 'say {"do": "status"}'}
+    if request["do"] in writers:
+        peer = Peer(stream)
+        if not peer.may_write():
+            log.warning("refused %s from uid %d: not allowed to change state", request["do"], peer.uid)
+            return {"error": "not allowed; ask as root or as the daemon's own user"}
+        log.info("%s by uid %d", request["do"], peer.uid)
+    return await answer(request)
+
+
+async def _answer_http(stream: trio.SocketStream, line: bytes, answer: Answer, writers: frozenset[str]) -> None:
+    path = line.split(b" ")[1].decode("ascii", "replace")
+    name = path.partition("?")[0].strip("/") or "status"
+    result: Mapping[str, Any] = {"error": "no such page"} if name in writers else await answer({"do": name})
+    text = result.get("text")
+    body = text.encode() if isinstance(text, str) and len(result) == 1 else _encode(result) + b"\n"
+    kind = "text/plain; version=0.0.4" if isinstance(text, str) and len(result) == 1 else "application/json"
+    status = "404 Not Found" if "error" in result else "200 OK"
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    await stream.send_all(head.encode() + (b"" if line.startswith(b"HEAD") else body))
+
+
+def _encode(answer: Mapping[str, Any]) -> bytes:
+    return json.dumps(answer, separators=(",", ":"), default=str).encode()
+
+
+async def ask(path: str, request: Mapping[str, Any], timeout_seconds: float = REQUEST_SECONDS) -> dict[str, Any]:
+    """One request to a running daemon; ControlError says what to do when nobody answers."""
+    try:
+        with trio.fail_after(timeout_seconds):
+            async with await trio.open_unix_socket(path) as stream:
+                await stream.send_all(_encode(request) + b"\n")
+                buffer = b""
+                while not buffer.endswith(b"\n"):
+                    chunk = await stream.receive_some(65536)
+                    if not chunk or len(buffer) > ANSWER_LIMIT_BYTES:
+                        break
+                    buffer += chunk
+        answer = json.loads(buffer)
+    except (OSError, trio.TooSlowError, trio.BrokenResourceError, ValueError) as error:
+        raise ControlError(f"{path}: no daemon answers here ({type(error).__name__}); is it running?") from error
+    if not isinstance(answer, dict):
+        raise ControlError(f"{path}: the answer is no JSON object")
+    return answer
+
+
+def notify(state: str) -> None:
+    """Send a line such as ``READY=1`` to systemd; does nothing where ``$NOTIFY_SOCKET`` is unset."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    name = "\0" + address[1:] if address.startswith("@") else address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.sendto(state.encode(), name)
+        except OSError as error:
+            log.warning("cannot notify systemd: %s", error.strerror)

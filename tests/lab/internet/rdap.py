@@ -1,0 +1,142 @@
+"""RDAP twice: public without contacts, and the registry's own that shows them to the right credentials only.
+
+Like permissive real servers (protocols.md 5.4), the registry's answers a bad or missing credential with a redacted 200.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from panopticond.shared.clock import rfc3339
+from tests.lab.internet.http import Reply
+from tests.lab.internet.state import Internet
+from tests.lab.model import Party, Registration
+
+CREDENTIALS = "arke:lab-rdap"
+JSON = {"Content-Type": "application/rdap+json"}
+CANARY = "nic"
+"""``nic.<tld>``: a name whose contact must come back."""
+
+
+class Rdap:
+    """``/public/domain/<name>`` and ``/registry/domain/<name>``."""
+
+    def __init__(self, state: Internet) -> None:
+        self._state = state
+        self._asked: Counter[str] = Counter()
+
+    def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Reply:
+        parts = target.partition("?")[0].strip("/").split("/")
+        self._state.requests[f"rdap-{parts[0]}"] += 1
+        if method != "GET" or len(parts) != 3 or parts[0] not in ("public", "registry") or parts[1] != "domain":
+            return _problem(404, "no such path")
+        name = parts[2].lower()
+        expected = "Basic " + base64.b64encode(CREDENTIALS.encode()).decode()
+        private = parts[0] == "registry" and headers.get("authorization") == expected
+        if name in (f"{CANARY}.{tld}" for tld in self._state.world.tlds):
+            return self._object(name, _canary(name), private=private)
+        domain = self._state.domains.get(name)
+        registration = domain.registration if domain else None
+        if registration is None:
+            if name not in self._state.registered:
+                return _problem(404, "not found")
+            registration = Registration(registered=self._state.world.start.replace(year=2019))
+        if not registration.found:
+            return _problem(404, "not found")
+        if parts[0] == "registry":
+            trouble = self._trouble(name, registration)
+            if trouble is not None:
+                return trouble
+        return self._object(name, registration, private=private)
+
+    def _trouble(self, name: str, registration: Registration) -> Reply | None:
+        self._asked[name] += 1
+        if registration.trouble == "429-once" and self._asked[name] == 1:
+            return (
+                429,
+                {"Content-Type": "text/html", "Retry-After": "1"},
+                b"<html>Too many simultaneous requests!</html>",
+            )
+        if registration.trouble == "500":
+            return 500, {"Content-Type": "text/html"}, b"<html>error</html>"
+        if registration.trouble == "html":
+            return 200, {"Content-Type": "text/html"}, b"<html>welcome</html>"
+        if registration.trouble == "other-object":
+            other = Registration(
+                parties=(Party(("registrant",), f"somebody-else@mail.other-{name.split('.', maxsplit=1)[0]}.example"),)
+            )
+            return self._object("other-" + name, other, private=True)
+        return None
+
+    def _object(self, name: str, registration: Registration, *, private: bool) -> Reply:
+        entities = [_registrar(registration)]
+        redacted: list[dict[str, Any]] = []
+        if private:
+            for number, party in enumerate(registration.parties):
+                entities.append(_entity(party, number))
+                if party.style == "redacted-9537":
+                    redacted.append({"name": {"description": f"{party.roles[0]} email"}, "method": "removal"})
+        events = []
+        if registration.registered is not None:
+            events.append({"eventAction": "registration", "eventDate": rfc3339(registration.registered)})
+        body = {
+            "rdapConformance": ["rdap_level_0", "redacted"],
+            "objectClassName": "domain",
+            "handle": f"D-{name}",
+            "ldhName": name,
+            "status": list(registration.statuses),
+            "events": events,
+            "entities": entities,
+            "redacted": redacted,
+        }
+        return 200, JSON, json.dumps(body).encode()
+
+
+def _canary(name: str) -> Registration:
+    return Registration(parties=(Party(("registrant",), f"canary@registry-{name.replace('.', '-')}.example"),))
+
+
+def _problem(status: int, title: str) -> Reply:
+    return status, JSON, json.dumps({"errorCode": status, "title": title, "description": []}).encode()
+
+
+def _card(name: str, *properties: list[Any]) -> list[Any]:
+    return ["vcard", [["version", {}, "text", "4.0"], ["fn", {}, "text", name], *properties]]
+
+
+def _email(address: str) -> list[Any]:
+    return ["email", {"type": "work", "pref": "1"}, "text", address]
+
+
+def _registrar(registration: Registration) -> dict[str, Any]:
+    entity: dict[str, Any] = {
+        "objectClassName": "entity",
+        "handle": "R-1",
+        "roles": ["registrar"],
+        "publicIds": [{"type": "IANA Registrar ID", "identifier": "9999"}],
+        "vcardArray": _card(registration.registrar),
+    }
+    if registration.registrar_abuse:
+        abuse = _card("Abuse desk", _email(registration.registrar_abuse))
+        entity["entities"] = [{"objectClassName": "entity", "roles": ["abuse"], "vcardArray": abuse}]
+    return entity
+
+
+def _entity(party: Party, number: int) -> dict[str, Any]:
+    entity: dict[str, Any] = {"objectClassName": "entity", "handle": f"C-{number}", "roles": list(party.roles)}
+    if party.style == "plain":
+        entity["vcardArray"] = _card("A Person", _email(party.address))
+    elif party.style == "placeholder":
+        entity["vcardArray"] = _card("A Person", _email("REDACTED FOR PRIVACY"))
+    elif party.style == "contact-uri":
+        entity["vcardArray"] = _card("A Person", ["contact-uri", {}, "uri", "https://registrar.example/contact"])
+    else:
+        entity["vcardArray"] = _card("A Person")
+    if party.style == "redacted-remark":
+        text = "EMAIL REDACTED FOR PRIVACY"
+        entity["remarks"] = [{"title": text, "type": "object redacted due to authorization", "description": [text]}]
+    return entity

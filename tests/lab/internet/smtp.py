@@ -1,0 +1,144 @@
+"""An SMTP server that accepts, greylists and rejects by recipient, and keeps what it accepted before it says 250."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import email
+import json
+import os
+import re
+from pathlib import Path
+
+import trio
+
+from panopticond.shared.clock import rfc3339
+from tests.lab.internet.state import Internet
+
+GREYLIST_FOR = dt.timedelta(minutes=4)
+_ADDRESS = re.compile(r"<([^>]*)>")
+
+
+class Mailboxes:
+    """Every recipient's treatment, and the accepted mails as NDJSON lines synced to disk."""
+
+    def __init__(self, state: Internet, mails: Path) -> None:
+        self._state = state
+        self._treatment = {box.address.lower(): box.treatment for box in state.world.mailboxes}
+        self._first_seen: dict[str, dt.datetime] = {}
+        self._mails = mails
+        self.accepted = 0
+        self.rejected = 0
+
+    async def serve(self, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve on a free port of 127.0.0.1; reports the port."""
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=128)
+        task_status.started(listeners[0].socket.getsockname()[1])
+        await trio.serve_listeners(self._handle, listeners)
+
+    async def _handle(self, stream: trio.SocketStream) -> None:
+        async with stream:
+            with trio.move_on_after(300):
+                try:
+                    await _Session(self, stream).run()
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    pass
+
+    def recipient(self, address: str) -> str:
+        """The reply to RCPT TO."""
+        treatment = self._treatment.get(address.lower(), "accept")
+        if treatment == "reject":
+            self.rejected += 1
+            return f"550 5.1.1 <{address}>: no such user here"
+        if treatment == "greylist":
+            now = self._state.now()
+            first = self._first_seen.setdefault(address.lower(), now)
+            if now - first < GREYLIST_FOR:
+                return "451 4.7.1 greylisted, come back later"
+        return "250 2.1.5 ok"
+
+    def accept(self, sender: str, recipients: list[str], data: bytes) -> str:
+        """Keep a message, synced, then the reply to the end of DATA."""
+        message = email.message_from_bytes(data)
+        with self._mails.open("ab") as out:
+            for recipient in recipients:
+                line = {
+                    "at": rfc3339(self._state.now()),
+                    "message_id": str(message["Message-ID"]),
+                    "envelope_from": sender,
+                    "recipient": recipient,
+                    "subject": str(message["Subject"]),
+                    "bytes_b64": base64.b64encode(data).decode(),
+                }
+                out.write(json.dumps(line).encode() + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+        self.accepted += len(recipients)
+        return "250 2.0.0 kept"
+
+
+class _Session:
+    def __init__(self, boxes: Mailboxes, stream: trio.SocketStream) -> None:
+        self._boxes = boxes
+        self._stream = stream
+        self._buffer = b""
+        self._sender: str | None = None
+        self._recipients: list[str] = []
+
+    async def run(self) -> None:
+        await self._say("220 lab ESMTP")
+        while (line := await self._line()) is not None:
+            verb = line[:4].upper()
+            if verb == "QUIT":
+                await self._say("221 2.0.0 bye")
+                return
+            await self._say(await self._reply(verb, line))
+
+    async def _reply(self, verb: str, line: str) -> str:
+        if verb in ("EHLO", "HELO"):
+            extensions = ("SIZE 10485760", "8BITMIME", "SMTPUTF8", "DSN", "PIPELINING")
+            return "250-lab\r\n" + "".join(f"250-{name}\r\n" for name in extensions) + "250 ENHANCEDSTATUSCODES"
+        if verb == "MAIL":
+            found = _ADDRESS.search(line)
+            self._sender, self._recipients = (found[1] if found else ""), []
+            return "250 2.1.0 ok"
+        if verb == "RCPT":
+            found = _ADDRESS.search(line)
+            if self._sender is None or found is None:
+                return "503 5.5.1 MAIL first"
+            reply = self._boxes.recipient(found[1])
+            if reply.startswith("250"):
+                self._recipients.append(found[1])
+            return reply
+        if verb == "DATA":
+            return await self._data()
+        if verb in ("RSET", "NOOP"):
+            self._sender, self._recipients = None, []
+            return "250 2.0.0 ok"
+        return "502 5.5.2 unknown"
+
+    async def _data(self) -> str:
+        if not self._recipients or self._sender is None:
+            return "503 5.5.1 RCPT first"
+        await self._say("354 go on")
+        while b"\r\n.\r\n" not in self._buffer:
+            chunk = await self._stream.receive_some(65536)
+            if not chunk:
+                raise trio.BrokenResourceError
+            self._buffer += chunk
+        data, self._buffer = self._buffer.split(b"\r\n.\r\n", 1)
+        reply = self._boxes.accept(self._sender, self._recipients, data.replace(b"\r\n..", b"\r\n.") + b"\r\n")
+        self._sender, self._recipients = None, []
+        return reply
+
+    async def _line(self) -> str | None:
+        while b"\r\n" not in self._buffer:
+            chunk = await self._stream.receive_some(65536)
+            if not chunk or len(self._buffer) > 1 << 16:
+                return None
+            self._buffer += chunk
+        line, self._buffer = self._buffer.split(b"\r\n", 1)
+        return line.decode("utf-8", "replace")
+
+    async def _say(self, text: str) -> None:
+        await self._stream.send_all(text.encode() + b"\r\n")
