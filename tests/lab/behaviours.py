@@ -1,7 +1,7 @@
-"""Every behaviour of the lab's world as a row of one table: what the servers do, when it changes, and what is then true.
+"""Every behaviour of the lab's world as a row of one table: what the servers do, when it changes, what is then true.
 
-``world.py`` plants one domain for each row in turn; ``RECIPES`` is the list of names counted in ``behaviours``. The truth
-columns say what design.md section 4 and 9 imply for perfect probing, not what any module happens to answer.
+``world.py`` plants one domain for each row in turn; ``RECIPES`` is the list of names counted in ``behaviours``. The
+truth columns say what design.md section 4 and 9 imply for perfect probing, not what any module happens to answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ Contacts = Literal[
     "placeholder",
     "missing",
     "inside-domain",
-    "none-reachable",
     "greylisted",
     "rejected",
 ]
@@ -82,7 +81,8 @@ def _cut(delegation_truth: str, **changes: Any) -> Recipe:
 
 def _never(state: str, **changes: Any) -> Recipe:
     """Never seen active: nobody may be told, and its class is nobody's business."""
-    return Recipe(**({"state": state, "validated": False, "notice": "none", "abuse_class": None} | changes))
+    fields: dict[str, Any] = {"state": state, "validated": False, "notice": "none", "abuse_class": None}
+    return Recipe(**(fields | changes))
 
 
 def _silent(**changes: Any) -> Recipe:
@@ -98,8 +98,8 @@ RECIPES: dict[str, Recipe] = {
     "dies": _dark({"page": "not-found"}),
     "undelegated-later": _cut("undelegated", delegation_later="absent", hold_status=True),
     "nonexistent": _never("mitigated-dns", delegation="absent", delegation_truth="nonexistent", registered=False),
-    "held-ns": _cut("held", delegation_later="hold-ns", later={"page": "hold", "root": None}),
-    "held-ip": _cut("held", address_later="hold", later={"page": "hold", "root": None}),
+    "held-ns": _cut("held", delegation_later="hold-ns", later={"page": "not-found"}),
+    "held-ip": _cut("held", address_later="hold", later={"page": "ordinary", "root": None}),
     "held-page": _cut("held", later={"page": "hold", "root": None}),
     "parked-later": _dark({"page": "parked", "root": None}),
     "suspended-later": _dark({"page": "suspended", "root": None}),

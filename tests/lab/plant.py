@@ -174,7 +174,9 @@ def _delegation(plot: Plot) -> tuple[Delegation, ...]:
 
 
 def _person(plot: Plot) -> str:
-    return f"{plot.rng.choice(_GIVEN)}.{plot.rng.choice(_FAMILY)}.{plot.rng.randint(100, 999)}{plot.number}@{plot.rng.choice(plot.providers)}"
+    choose = plot.rng.choice
+    name = f"{choose(_GIVEN)}.{choose(_FAMILY)}.{plot.rng.randint(100, 999)}{plot.number}"
+    return f"{name}@{choose(plot.providers)}"
 
 
 def _parties(plot: Plot) -> tuple[Party, ...]:
@@ -218,11 +220,12 @@ def _registration(plot: Plot, parties: tuple[Party, ...]) -> Registration:
 
 def _truth(plot: Plot, parties: tuple[Party, ...]) -> DomainTruth:
     recipe = plot.recipe
-    not_before = (
-        plot.publications[min(recipe.publication, len(plot.publications) - 1)] if plot.publications else plot.start
-    )
+    due = plot.publications[recipe.publication : recipe.publication + 1]
+    not_before = due[0] if due else plot.start
     expected: list[tuple[str, str]] = []
-    if recipe.notice == "malicious":
+    if not due:
+        expected = []
+    elif recipe.notice == "malicious":
         expected = [("malicious", parties[0].address), ("registrar", plot.registrar_abuse)]
     elif recipe.notice == "new":
         expected = [("new", address) for address in dict.fromkeys(party.address for party in parties)]

@@ -19,37 +19,16 @@ from tests.lab.model import Delegation, Domain, FeedServer, Mailbox, World
 from tests.lab.plant import Plot, plant
 
 HOUR = dt.timedelta(hours=1)
+Answer = Literal["delegated", "absent", "hold-ns", "servfail", "in-zone"]
 CHANGE_HOURS = (30.2, 32.8)
 """Between the first publication (22 h) and the second (46 h), eight hours from either."""
-_ONSETS = [
-    "b",
-    "d",
-    "f",
-    "g",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "t",
-    "v",
-    "z",
-    "br",
-    "dr",
-    "gl",
-    "kr",
-    "pl",
-    "tr",
-    "zv",
-]
+_ONSETS = tuple("b d f g k l m n p r s t v z br dr gl kr pl tr zv".split())  # noqa: SIM905 - a table reads better so
 _VOWELS = ["a", "e", "i", "o", "u", "ai", "eu", "ou"]
 _CODAS = ["", "", "n", "l", "r", "sk", "nd", "rv", "lm"]
 _SQUATS = (
-    "paypa1", "rnicrosoft", "faceboook", "amaz0n-prime", "netfilx", "g00gle", "app1e-id", "instagrarn", "paypal-support",
-    "linkedln", "whatsapq", "dropboxx", "rnastercard", "vlsa-card", "m1crosoft",
-)  # fmt: skip
+    *("paypa1", "rnicrosoft", "faceboook", "amaz0n-prime", "netfilx", "g00gle", "app1e-id", "instagrarn"),
+    *("paypal-support", "linkedln", "whatsapq", "dropboxx", "rnastercard", "vlsa-card", "m1crosoft"),
+)
 
 
 def feeds(start: dt.datetime) -> tuple[FeedServer, ...]:
