@@ -1,0 +1,1 @@
+"""The probes: one question each to the outside world, one Observation back; nothing here decides a state."""

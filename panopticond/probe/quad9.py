@@ -1,0 +1,175 @@
+"""Does the host resolve, and does the filtering resolver block it? Two resolvers asked directly, told from each other.
+
+Second and third probe of a round. Never asked through a local resolver: that rebuilds the RA bit and the authority
+section by which a block is told from a real NXDOMAIN. Signals and rule: docs/reference; RFC 8914 for extended errors.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import ipaddress
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+
+import trio
+
+from panopticond.model import Observation
+from panopticond.probe.dnsclient import Answer, DnsClient, NoAnswer
+
+_BLOCK_ERRORS = frozenset({15, 16, 17})
+"""Blocked, Censored, Filtered (RFC 8914 4.16 to 4.18)."""
+_RCODES = {0: "noerror", 1: "formerr", 2: "servfail", 3: "nxdomain", 4: "notimp", 5: "refused"}
+_ADDRESSES_SHOWN = 16
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def shipped_sinkholes() -> tuple[str, ...]:
+    """The networks of known sinkholes as shipped, with the null addresses."""
+    text = resources.files("panopticond.probe").joinpath("data/sinkholes.csv").read_text(encoding="utf-8")
+    return tuple(row["network"] for row in csv.DictReader(l for l in text.splitlines() if not l.startswith("#")))
+
+
+class Resolvers:
+    """The filtering resolver and its unfiltered twin, ``address:port`` texts each, tried in order.
+
+    ``sinkholes`` are addresses or networks beyond those shipped; ``hold_ip`` is, by TLD, where the registry sends held
+    names; ``canary`` is a name the filter is known to block.
+    """
+
+    def __init__(
+        self,
+        client: DnsClient,
+        *,
+        filtered: Sequence[str],
+        unfiltered: Sequence[str],
+        sinkholes: Iterable[str] = (),
+        hold_ip: Mapping[str, frozenset[str]] | None = None,
+        canary: str = "isitblocked.org",
+    ) -> None:
+        self._client = client
+        self._filtered, self._unfiltered = tuple(filtered), tuple(unfiltered)
+        self._sinkholes: tuple[Network, ...] = tuple(
+            ipaddress.ip_network(text) for text in (*shipped_sinkholes(), *sinkholes)
+        )
+        self._hold_ip = dict(hold_ip or {})
+        self._canary = canary
+
+    async def address(self, host: str, tld: str, now: dt.datetime) -> Observation:
+        """Whether ``host`` resolves, unfiltered, and where to; at policy time ``now``; never raises."""
+        answers: dict[str, Answer | NoAnswer] = {}
+
+        async def ask(kind: str) -> None:
+            answers[kind] = await self._first(self._unfiltered, host, kind)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, "A", name=f"resolve {host} A")
+            nursery.start_soon(ask, "AAAA", name=f"resolve {host} AAAA")
+        pair = [answers["A"], answers["AAAA"]]
+        good = [answer for answer in pair if isinstance(answer, Answer) and answer.rcode in (0, 3)]
+        addresses = [record.data for answer in good for record in answer.answer if record.kind in ("A", "AAAA")]
+        chain = list(dict.fromkeys(r.data for answer in good for r in answer.answer if r.kind == "CNAME"))
+        detail = {"cname": " ".join(chain[:_ADDRESSES_SHOWN])} if chain else {}
+        if good:
+            detail["rcode"] = _RCODES[good[0].rcode]
+        if addresses:
+            return self._resolved(host, tld, now, list(dict.fromkeys(addresses)), detail)
+        if len(good) == 2 or any(answer.rcode == 3 for answer in good):
+            detail["reason"] = "nxdomain" if any(answer.rcode == 3 for answer in good) else "nodata"
+            return Observation("address", host, "direct", now, "no-address", detail)
+        detail["reason"] = next(_failure(answer) for answer in pair if answer not in good)
+        return Observation("address", host, "direct", now, "indeterminate", detail)
+
+    def _resolved(
+        self, host: str, tld: str, now: dt.datetime, addresses: list[str], detail: dict[str, str]
+    ) -> Observation:
+        detail["addresses"] = " ".join(addresses[:_ADDRESSES_SHOWN])
+        outcome = "resolves"
+        if set(addresses) <= self._hold_ip.get(tld, frozenset()):
+            detail["reason"] = "hold-ip"
+        elif all(self._is_sinkhole(address) for address in addresses):
+            outcome = "sinkhole"
+        return Observation("address", host, "direct", now, outcome, detail)
+
+    async def blocked(self, host: str, now: dt.datetime) -> Observation:
+        """Whether the filtering resolver blocks ``host``, at policy time ``now``; never raises."""
+        got = await self._first(self._filtered, host, "A")
+        outcome, detail = await self._judge_block(got, host)
+        return Observation("quad9", host, "direct", now, outcome, detail)
+
+    async def _judge_block(self, got: Answer | NoAnswer, host: str) -> tuple[str, dict[str, str]]:
+        if isinstance(got, NoAnswer):
+            return "indeterminate", {"reason": got.reason}
+        detail = {"rcode": _RCODES.get(got.rcode, str(got.rcode))}
+        signals = []
+        if _BLOCK_ERRORS & set(got.ede):
+            signals.append("ede")
+        if got.rcode == 3 and not got.ra:
+            signals.append("ra0")
+        if got.rcode == 3 and not got.authority:
+            signals.append("no-authority")
+        if signals:
+            detail["signals"] = " ".join(signals)
+        if "ede" in signals:
+            # The announced model of blocking, whatever the rcode: the resolver says so itself.
+            return "blocked", detail
+        if got.rcode == 0:
+            return "not-blocked", detail
+        if got.rcode != 3:
+            # SERVFAIL of a validating resolver is a broken DNSSEC chain as often as an outage; it is no block.
+            return "indeterminate", {**detail, "reason": _failure(got)}
+        if got.aa:
+            return "indeterminate", {**detail, "reason": "intercepted"}
+        if not signals:
+            return "absent", detail
+        if len(signals) >= 2:
+            return "blocked", detail
+        twin = await self._first(self._unfiltered, host, "A")
+        if isinstance(twin, NoAnswer) or twin.rcode not in (0, 3):
+            return "indeterminate", {**detail, "reason": "unconfirmed"}
+        if twin.rcode == 0:
+            return "blocked", {**detail, "signals": f"{detail['signals']} unfiltered"}
+        return "absent", detail
+
+    async def self_test(self, now: dt.datetime) -> list[str]:
+        """What no longer looks as documented, a sentence each; empty when blocks and denials can be told apart."""
+        problems = []
+        canary = await self.blocked(self._canary, now)
+        if canary.outcome != "blocked":
+            problems.append(
+                f"The filtering resolver does not block its canary {self._canary} ({canary.outcome}"
+                f"{_because(canary)}): blocks can no longer be told; check quad9.filtered and the path to it."
+            )
+        label = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(20))
+        name = f"{label}.{self._canary.rpartition('.')[2]}"
+        unused = await self.blocked(name, now)
+        if unused.outcome != "absent":
+            problems.append(
+                f"The filtering resolver does not call a name nobody has absent ({unused.outcome}{_because(unused)}): "
+                "its answers are rewritten on the way, or its behaviour has changed."
+            )
+        return problems
+
+    async def _first(self, servers: Sequence[str], host: str, kind: str) -> Answer | NoAnswer:
+        """The first conclusive answer of the resolvers in order; else the last of what they said."""
+        got: Answer | NoAnswer = NoAnswer("", "no-servers")
+        for server in servers:
+            got = await self._client.query(server, host, kind, recursion=True)
+            if isinstance(got, Answer) and (got.rcode in (0, 3) or _BLOCK_ERRORS & set(got.ede)):
+                break
+        return got
+
+    def _is_sinkhole(self, address: str) -> bool:
+        parsed = ipaddress.ip_address(address)
+        return any(parsed in network for network in self._sinkholes)
+
+
+def _failure(answer: Answer | NoAnswer) -> str:
+    return answer.reason if isinstance(answer, NoAnswer) else _RCODES.get(answer.rcode, f"rcode-{answer.rcode}")
+
+
+def _because(observation: Observation) -> str:
+    reason = observation.detail.get("reason")
+    return f", {reason}" if reason else ""
