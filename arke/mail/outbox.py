@@ -1,0 +1,322 @@
+"""The outbox: every notice is written down before it is sent, and its reply after; never twice, never lost.
+
+Between ``notice`` and ``smtp``, in the ledger's database. A row is an intent until a reply settles it. Delivery is at
+least once with one Message-ID: when the connection dies after DATA and before the reply, nobody can know, so the row
+stands as ``unknown`` and goes out again under the same Message-ID, by which the receiving server or reader knows it for
+the same mail; a second Message-ID is never made. Recipient, envelope and body are erased once a row is settled.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+import apsw
+import msgspec
+import trio
+
+from arke.mail.assemble import without_attachments
+from arke.mail.smtp import Reply
+from arke.model import Notice
+from panopticond.shared.clock import Clock, parse_rfc3339, rfc3339
+
+T = TypeVar("T")
+State = Literal["queued", "sending", "retry", "unknown", "accepted", "failed", "withdrawn", "bounced"]
+DUE_STATES = ("queued", "sending", "retry", "unknown")
+BACKOFF_MINUTES = (5, 15, 30, 60, 120, 240)  # policy time; the first is what greylisting servers ask for
+GIVE_UP_AFTER = dt.timedelta(hours=48)
+RECHECK_AFTER = dt.timedelta(hours=1)  # design section 9: a look within the hour before each mail
+REPLY_LIMIT = 200
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS outbox (
+  seq INTEGER PRIMARY KEY,
+  message_id TEXT NOT NULL UNIQUE,
+  digest TEXT NOT NULL,
+  case_ids TEXT NOT NULL,
+  template TEXT NOT NULL,
+  rung INTEGER NOT NULL,
+  role TEXT NOT NULL,
+  recipient TEXT,
+  envelope_sender TEXT,
+  message BLOB,
+  state TEXT NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  plain INTEGER NOT NULL DEFAULT 0,
+  queued_at TEXT NOT NULL,
+  checked_at TEXT NOT NULL,
+  due_at TEXT NOT NULL,
+  settled_at TEXT,
+  reply_code INTEGER,
+  reply_text TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due_at, seq) WHERE recipient IS NOT NULL;
+CREATE INDEX IF NOT EXISTS outbox_digest ON outbox (digest);
+"""
+
+
+class Run(Protocol):
+    """The ledger's way to run a function on its connection as one transaction."""
+
+    async def __call__(self, fn: Callable[[apsw.Connection], T], /) -> T:
+        """``fn``'s value, committed; or its exception, rolled back."""
+        ...
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """What became of one attempt: for the ladder's history, the report and the log. No address in it."""
+
+    message_id: str
+    case_ids: tuple[str, ...]
+    template: str
+    rung: int
+    role: str
+    state: State
+    at: dt.datetime
+    reply_code: int
+    reply_text: str
+    attempts: int = 1
+
+
+Look = Callable[[Notice], Awaitable[bool]]
+"""Whether a notice that waited more than an hour is still right; False withdraws it."""
+
+
+def enqueue(connection: apsw.Connection, notice: Notice, now: dt.datetime) -> bool:
+    """Write the intent inside the caller's transaction; False when this Message-ID is known, whatever its state."""
+    known = connection.execute("SELECT 1 FROM outbox WHERE message_id = ?", (notice.message_id,)).fetchone()
+    if known is not None:
+        return False
+    at = rfc3339(now)
+    connection.execute(
+        "INSERT INTO outbox (message_id, digest, case_ids, template, rung, role, recipient, envelope_sender, message,"
+        " state, queued_at, checked_at, due_at) VALUES (?,?,?,?,?,?,?,?,?,'queued',?,?,?)",
+        (
+            notice.message_id,
+            digest_of(notice.message_id),
+            json.dumps(notice.case_ids),
+            notice.template,
+            notice.rung,
+            notice.role,
+            notice.recipient,
+            notice.envelope_sender,
+            notice.message,
+            at,
+            at,
+            at,
+        ),
+    )
+    return True
+
+
+def digest_of(message_id: str) -> str:
+    """The part of a Message-ID that its VERP token repeats."""
+    match = re.search(r"\.([0-9a-f]{20})@", message_id)
+    return match[1] if match else message_id
+
+
+class Outbox:
+    """The queue of notices; one instance a process, its rows in the ledger's database."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def put(self, notice: Notice, now: dt.datetime) -> bool:
+        """Write the intent as its own transaction; see :func:`enqueue`."""
+        return await self._run(lambda connection: enqueue(connection, notice, now))
+
+    async def states(self, case_id: str | None = None) -> list[Sent]:
+        """Every row (of a case), oldest first, as it stands."""
+        rows = await self._run(lambda connection: connection.execute(_SELECT_SENT).fetchall())
+        found = [_sent(row) for row in rows]
+        return [sent for sent in found if case_id is None or case_id in sent.case_ids]
+
+    async def withdraw(self, message_id: str, now: dt.datetime, reason: str) -> bool:
+        """Take a notice back that has not been settled; its address and body go with it."""
+
+        def take(connection: apsw.Connection) -> bool:
+            _settle(connection, message_id, "withdrawn", now, Reply(0, reason, "withdrawn"))
+            return connection.changes() > 0
+
+        return await self._run(take)
+
+    async def bounced(self, digest: str, status: str, now: dt.datetime) -> str | None:
+        """A bounce with a good token came in: the row becomes ``bounced``; its Message-ID, or None when unknown."""
+
+        def mark(connection: apsw.Connection) -> str | None:
+            row = connection.execute("SELECT message_id FROM outbox WHERE digest = ?", (digest,)).fetchone()
+            if row is None:
+                return None
+            _settle(connection, str(row[0]), "bounced", now, Reply(0, f"bounced {status}", "bounce"), again=True)
+            return str(row[0])
+
+        return await self._run(mark)
+
+    async def next_due(self) -> dt.datetime | None:
+        """When the earliest unsettled notice is due, or None when the queue is empty."""
+        row = await self._run(
+            lambda connection: connection.execute(
+                "SELECT min(due_at) FROM outbox WHERE recipient IS NOT NULL"
+            ).fetchone()
+        )
+        return parse_rfc3339(str(row[0])) if row is not None and row[0] is not None else None
+
+    async def send_due(
+        self,
+        send: Callable[[Notice], Awaitable[Reply]],
+        clock: Clock,
+        *,
+        look: Look | None = None,
+        limit: int = 1000,
+    ) -> list[Sent]:
+        """One pass over what is due, in the order it was queued: one SMTP attempt each, its reply recorded at once.
+
+        A server that cannot be reached at all ends the pass: the rest stays due. ``look`` is asked again for a notice
+        whose last look is more than an hour old.
+        """
+        done: list[Sent] = []
+        after = 0
+        for _ in range(limit):
+            row = await self._run(lambda connection, after=after: _next(connection, clock.now(), after))  # type: ignore[misc]
+            if row is None:
+                break
+            queued = _queued(row)
+            after = queued.seq
+            if look is not None and clock.now() - queued.checked_at > RECHECK_AFTER:
+                if not await look(queued.notice):
+                    reply = Reply(0, "no longer right when looked at again", "withdrawn")
+                    done.append(await self._record(queued, "withdrawn", clock.now(), reply))
+                    continue
+                await self._run(lambda connection, q=queued: _checked(connection, q, clock.now()))  # type: ignore[misc]
+            reply = await self._attempt(queued, send)
+            state = _state_after(queued, reply, clock.now())
+            done.append(await self._record(queued, state, clock.now(), reply))
+            if reply.phase in {"connect", "tls", "auth"}:
+                break
+        return done
+
+    async def _attempt(self, queued: Queued, send: Callable[[Notice], Awaitable[Reply]]) -> Reply:
+        """Mark the row as being sent, then send it; refused content goes once more as plain text under the same id."""
+        await self._run(lambda connection: _sending(connection, queued.notice.message_id))
+        reply = await send(queued.notice)
+        if reply.code >= 500 and " 5.7." in f" {reply.text}" and reply.phase == "data" and not queued.plain:
+            plain = msgspec.structs.replace(queued.notice, message=without_attachments(queued.notice.message))
+            await self._run(lambda connection: _plain(connection, plain))
+            reply = await send(plain)
+        return reply
+
+    async def _record(self, queued: Queued, state: State, now: dt.datetime, reply: Reply) -> Sent:
+        """The reply is written down in its own transaction, whatever cancels us meanwhile: the server has answered."""
+        notice = queued.notice
+        scrubbed = Reply(reply.code, scrub(reply.text), reply.phase)
+        with trio.CancelScope(shield=True):
+            if state in DUE_STATES:
+                due = now + dt.timedelta(minutes=BACKOFF_MINUTES[min(queued.attempts, len(BACKOFF_MINUTES) - 1)])
+                await self._run(lambda connection: _again(connection, notice.message_id, state, due, scrubbed))
+            else:
+                await self._run(lambda connection: _settle(connection, notice.message_id, state, now, scrubbed))
+        return Sent(
+            notice.message_id, notice.case_ids, notice.template, notice.rung, notice.role, state, now, reply.code,
+            scrubbed.text, queued.attempts + 1,
+        )  # fmt: skip
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """A row on its way out."""
+
+    notice: Notice
+    attempts: int
+    plain: bool
+    queued_at: dt.datetime
+    checked_at: dt.datetime
+    seq: int
+
+
+def scrub(text: str) -> str:
+    """A server's reply without mail addresses, one line, at most 200 characters."""
+    line = " ".join(re.sub(r"[^\x20-\x7e]+", " ", text).split())
+    line = re.sub(r"<[^<>]*@[^<>]*>|[^\s<>\"'(),;:=]+@[^\s<>\"'(),;:]+", "<address>", line)
+    return line[:REPLY_LIMIT]
+
+
+def _state_after(queued: Queued, reply: Reply, now: dt.datetime) -> State:
+    """What one reply means (RFC 5321 section 4.2.1): 2xx accepted, 5xx final, else again until two days have passed."""
+    if 200 <= reply.code < 300:
+        return "accepted"
+    if reply.phase == "unknown":
+        return "unknown"
+    if 500 <= reply.code < 600 and reply.phase in {"mail", "rcpt", "data"}:
+        return "failed"
+    return "failed" if now - queued.queued_at > GIVE_UP_AFTER else "retry"
+
+
+_SELECT_SENT = (
+    "SELECT message_id, case_ids, template, rung, role, state, coalesce(settled_at, due_at), coalesce(reply_code, 0),"
+    " coalesce(reply_text, ''), attempts FROM outbox ORDER BY seq"
+)
+
+
+def _sent(row: tuple[Any, ...]) -> Sent:
+    return Sent(
+        str(row[0]), tuple(json.loads(row[1])), str(row[2]), int(row[3]), str(row[4]), cast("State", row[5]),
+        parse_rfc3339(str(row[6])), int(row[7]), str(row[8]), int(row[9]),
+    )  # fmt: skip
+
+
+def _next(connection: apsw.Connection, now: dt.datetime, after: int) -> tuple[Any, ...] | None:
+    """The first due row this pass has not tried yet."""
+    rows = connection.execute(
+        "SELECT message_id, case_ids, template, rung, role, recipient, envelope_sender, message, attempts, plain,"
+        " queued_at, checked_at, seq FROM outbox WHERE recipient IS NOT NULL AND due_at <= ?"
+        " AND seq > ? ORDER BY seq LIMIT 1",
+        (rfc3339(now), after),
+    )
+    return rows.fetchone()
+
+
+def _queued(row: tuple[Any, ...]) -> Queued:
+    return Queued(
+        Notice(
+            str(row[0]), tuple(json.loads(row[1])), row[2], int(row[3]), row[4], str(row[5]), str(row[6]), bytes(row[7])
+        ),
+        int(row[8]), bool(row[9]), parse_rfc3339(str(row[10])), parse_rfc3339(str(row[11])), int(row[12]),
+    )  # fmt: skip
+
+
+def _sending(connection: apsw.Connection, message_id: str) -> None:
+    connection.execute("UPDATE outbox SET state = 'sending' WHERE message_id = ?", (message_id,))
+
+
+def _checked(connection: apsw.Connection, queued: Queued, now: dt.datetime) -> None:
+    connection.execute(
+        "UPDATE outbox SET checked_at = ? WHERE message_id = ?", (rfc3339(now), queued.notice.message_id)
+    )
+
+
+def _plain(connection: apsw.Connection, notice: Notice) -> None:
+    connection.execute(
+        "UPDATE outbox SET plain = 1, message = ? WHERE message_id = ?", (notice.message, notice.message_id)
+    )
+
+
+def _again(connection: apsw.Connection, message_id: str, state: State, due: dt.datetime, reply: Reply) -> None:
+    connection.execute(
+        "UPDATE outbox SET state = ?, attempts = attempts + 1, due_at = ?, reply_code = ?, reply_text = ?"
+        " WHERE message_id = ?",
+        (state, rfc3339(due), reply.code, reply.text, message_id),
+    )
+
+
+def _settle(
+    connection: apsw.Connection, message_id: str, state: State, now: dt.datetime, reply: Reply, *, again: bool = False
+) -> None:
+    """The row is done: the address, the envelope and the body are erased."""
+    connection.execute(
+        "UPDATE outbox SET state = ?, attempts = attempts + 1, settled_at = ?, reply_code = ?, reply_text = ?,"
+        " recipient = NULL, envelope_sender = NULL, message = NULL"
+        " WHERE message_id = ? AND (? OR recipient IS NOT NULL)",
+        (state, rfc3339(now), reply.code, reply.text, message_id, again),
+    )

@@ -1,0 +1,205 @@
+"""The mailer against a small SMTP server on loopback, written here: trio streams, one script of replies a session."""
+
+import functools
+import re
+
+import pytest
+import trio
+
+from arke.config import Smtp
+from arke.mail.smtp import Mailer
+from arke.model import Notice
+from tests.arke.mail.cases import compose, contact
+
+
+class Server:
+    """Replies as told: ``script`` maps a command word to a reply line; ``drop`` closes after the message's last dot."""
+
+    def __init__(self) -> None:
+        self.script: dict[str, str] = {}
+        self.features = ["DSN", "8BITMIME"]
+        self.drop: set[str] = set()
+        self.hang: set[str] = set()
+        self.mails: list[bytes] = []
+        self.commands: list[str] = []
+        self.sessions = 0
+
+    async def start(self, nursery: trio.Nursery) -> int:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(functools.partial(trio.serve_listeners, self.serve, listeners))
+        return int(listeners[0].socket.getsockname()[1])
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        self.sessions += 1
+        buffered = bytearray()
+        try:
+            await stream.send_all(b"220 lab\r\n")
+            while (line := await self.until(stream, buffered, b"\r\n")) is not None:
+                if not await self.command(stream, buffered, line.decode()):
+                    break
+        except trio.BrokenResourceError:
+            return
+        finally:
+            await stream.aclose()
+
+    async def until(self, stream: trio.SocketStream, buffered: bytearray, end: bytes) -> bytes | None:
+        while (at := buffered.find(end)) < 0:
+            data = await stream.receive_some(65536)
+            if not data:
+                return None
+            buffered += data
+        taken = bytes(buffered[:at])
+        del buffered[: at + len(end)]
+        return taken
+
+    async def command(self, stream: trio.SocketStream, buffered: bytearray, line: str) -> bool:
+        word = line.split(maxsplit=1)[0].upper()
+        self.commands.append(line)
+        if word in self.hang:
+            await trio.sleep_forever()
+        if word in self.drop:
+            return False
+        if word == "EHLO":
+            lines = ["lab", *self.features]
+            await stream.send_all("".join(f"250{' ' if f == lines[-1] else '-'}{f}\r\n" for f in lines).encode())
+            return True
+        if word == "DATA" and "DATA" not in self.script:
+            await stream.send_all(b"354 go\r\n")
+            mail = await self.until(stream, buffered, b"\r\n.\r\n")
+            if mail is None:
+                return False
+            self.mails.append(mail + b"\r\n")
+            if "dot" in self.drop:
+                return False
+            await stream.send_all(self.script.get("dot", "250 2.0.0 taken").encode() + b"\r\n")
+            return True
+        await stream.send_all(self.script.get(word, "221 bye" if word == "QUIT" else "250 ok").encode() + b"\r\n")
+        return word != "QUIT"
+
+
+@pytest.fixture
+async def server() -> Server:
+    return Server()
+
+
+async def settings(server: Server, nursery: trio.Nursery, **change: object) -> Smtp:
+    values = {"host": "127.0.0.1", "sender": "abuse@nic.zz", "port": await server.start(nursery), "timeout": "5s"}
+    return Smtp(**(values | change))  # type: ignore[arg-type]
+
+
+async def test_accepted_unchanged_over_one_connection(server: Server, nursery: trio.Nursery) -> None:
+    """Ten notices go over one connection, arrive byte for byte, and ask for a delivery status."""
+    made = [compose(to=contact(f"u{at}@example.test")) for at in range(10)]
+    async with Mailer(await settings(server, nursery)) as mailer:
+        replies = [await mailer.send(notice) for notice in made]
+    assert {(reply.code, reply.phase) for reply in replies} == {(250, "sent")}
+    assert [re.sub(rb"(?m)^\.\.", b".", mail) for mail in server.mails] == [notice.message for notice in made]
+    assert server.sessions == 1
+    assert any("NOTIFY=FAILURE,DELAY" in command for command in server.commands)
+    assert server.commands[-1].upper() == "QUIT"
+
+
+@pytest.mark.parametrize(
+    ("word", "line", "code", "phase"),
+    [
+        ("RCPT", "451 4.7.1 greylisted, come back", 451, "rcpt"),
+        ("RCPT", "550 5.1.1 no such user", 550, "rcpt"),
+        ("MAIL", "452 4.3.1 full", 452, "mail"),
+        ("dot", "554 5.7.1 content refused", 554, "data"),
+        ("DATA", "421 4.3.2 going down", 421, "data"),
+    ],
+)
+async def test_refusals_are_values(
+    server: Server, nursery: trio.Nursery, word: str, line: str, code: int, phase: str
+) -> None:
+    """A refusal comes back with its code and phase, and the next notice still gets through."""
+    server.script[word] = line
+    async with Mailer(await settings(server, nursery)) as mailer:
+        refused = await mailer.send(compose())
+        assert (refused.code, refused.phase) == (code, phase)
+        server.script.clear()
+        assert (await mailer.send(compose())).code == 250
+
+
+@pytest.mark.parametrize(("where", "phase"), [("dot", "unknown"), ("RCPT", "rcpt"), ("EHLO", "connect")])
+async def test_lost_connection(server: Server, nursery: trio.Nursery, where: str, phase: str) -> None:
+    """A connection lost after the message is ``unknown``; lost before it, the phase says that nothing was taken."""
+    server.drop.add(where)
+    async with Mailer(await settings(server, nursery)) as mailer:
+        reply = await mailer.send(compose())
+    assert (reply.code, reply.phase) == (0, phase)
+
+
+async def test_a_kept_connection_that_died_is_replaced(server: Server, nursery: trio.Nursery) -> None:
+    """When the server closed an idle connection, the notice goes over a new one, once."""
+    async with Mailer(await settings(server, nursery)) as mailer:
+        assert (await mailer.send(compose())).code == 250
+        server.drop.add("MAIL")
+        lost = await mailer.send(compose())
+        server.drop.clear()
+        assert lost.phase == "mail"
+        assert (await mailer.send(compose())).code == 250
+    assert len(server.mails) == 2
+
+
+async def test_nobody_listens() -> None:
+    """No server is a reply of phase ``connect`` without a code."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = int(listeners[0].socket.getsockname()[1])
+    await listeners[0].aclose()
+    async with Mailer(Smtp(host="127.0.0.1", sender="a@nic.zz", port=port)) as mailer:
+        reply = await mailer.send(compose())
+    assert (reply.code, reply.phase) == (0, "connect")
+
+
+async def test_starttls_missing_is_refused(server: Server, nursery: trio.Nursery) -> None:
+    """With STARTTLS required and not offered, no notice is handed over."""
+    async with Mailer(await settings(server, nursery, tls="starttls")) as mailer:
+        assert (await mailer.send(compose())).phase == "tls"
+    assert server.mails == []
+
+
+async def test_smtputf8_only_where_needed(server: Server, nursery: trio.Nursery) -> None:
+    """An address outside ASCII needs SMTPUTF8: refused where it is not offered, used where it is."""
+    made = compose(to=contact("jürgen@example.test"))
+    async with Mailer(await settings(server, nursery)) as mailer:
+        assert (await mailer.send(made)).code == 553
+        await mailer.send(compose())
+    assert not any("SMTPUTF8" in command for command in server.commands)
+    other = Server()
+    other.features.append("SMTPUTF8")
+    async with Mailer(await settings(other, nursery)) as mailer:
+        assert (await mailer.send(made)).code == 250
+    assert any("SMTPUTF8" in command for command in other.commands)
+
+
+@pytest.mark.parametrize("where", ["EHLO", "MAIL", "QUIT"])
+async def test_cancel_takes_less_than_a_second(server: Server, nursery: trio.Nursery, where: str) -> None:
+    """Whatever the server keeps us waiting for, cancelling ends it at once."""
+    server.hang.add(where)
+    config = await settings(server, nursery, timeout="60s")
+    with trio.move_on_after(0.3):
+        async with Mailer(config) as mailer:
+            await mailer.send(compose())
+            await trio.sleep_forever()
+    before = trio.current_time()
+    with trio.move_on_after(0.2):
+        async with Mailer(config) as mailer:
+            await mailer.send(compose())
+    assert trio.current_time() - before < 1.2
+
+
+async def test_several_connections(server: Server, nursery: trio.Nursery) -> None:
+    """Ten tasks share four connections."""
+    made: list[Notice] = [compose(to=contact(f"u{at}@example.test")) for at in range(10)]
+    codes: list[int] = []
+    async with Mailer(await settings(server, nursery), connections=4) as mailer:
+
+        async def one(notice: Notice) -> None:
+            codes.append((await mailer.send(notice)).code)
+
+        async with trio.open_nursery() as senders:
+            for notice in made:
+                senders.start_soon(one, notice)
+    assert codes == [250] * 10
+    assert 1 < server.sessions <= 4
