@@ -1,0 +1,144 @@
+"""The public feeds Panopticon knows, as data: where, in what format, how often, under which licence, what absence means.
+
+First step of collection: ``resolve`` turns a ``[[feed]]`` of the configuration into the FeedSpec that ``follow`` obeys.
+Addresses and terms are those of the providers' own pages; licence classes say what the exporter may publish (design section 7).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from panopticond.config import Feed
+from panopticond.feeds.formats import FORMATS
+from panopticond.model import Absence, Licence, Threat, Trust
+from panopticond.shared.errors import ConfigurationError
+from panopticond.shared.settings import seconds
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+class FeedSpec(msgspec.Struct, frozen=True):
+    """All that is to be known of a feed to follow it."""
+
+    name: str
+    url: str
+    """``https://``, ``http://``, or a path of this machine; ``{key}`` stands for the secret."""
+    format: str
+    threat: Threat | None = None
+    """Of rows that do not say; None for the format's own."""
+    every: float = HOUR
+    """Policy seconds between two visits."""
+    least: float = 60.0
+    """The shortest interval the provider allows, policy seconds."""
+    licence: Licence = "remediation"
+    absence: Absence = "aged-out"
+    trust: Trust = "supporting"
+    stale_after: float = 2 * DAY
+    """Policy seconds without a change after which a feed is STALE; far above the provider's own rhythm."""
+    key_file: str | None = None
+    key_header: str | None = None
+    """The header that carries the secret, when the URL does not."""
+    needs_key: bool = False
+    same_origin: bool = True
+    """Redirects stay with the configured origin; False where the provider sends readers to a content network."""
+    max_bytes: int = 64 << 20
+    max_inflated_bytes: int = 256 << 20
+    terms: str = ""
+    """Where the provider's terms stand, or what they come to."""
+
+
+_ABUSE_CH = "abuse.ch fair use; key since 2025"
+
+KNOWN: tuple[FeedSpec, ...] = (
+    FeedSpec(
+        "urlhaus",
+        "https://urlhaus-api.abuse.ch/v2/files/exports/{key}/recent.csv",
+        "urlhaus-csv",
+        "malware",
+        every=900.0,
+        least=300.0,
+        licence="redistributable",
+        trust="reputable",
+        needs_key=True,
+        terms=_ABUSE_CH,
+    ),
+    FeedSpec(
+        "openphish",
+        "https://raw.githubusercontent.com/openphish/public_feed/refs/heads/main/feed.txt",
+        "url-list",
+        "phishing",
+        every=HOUR,
+        least=300.0,
+        licence="remediation",
+        trust="reputable",
+        terms="non-commercial: openphish.com/terms.html",
+    ),
+    FeedSpec(
+        "phishtank",
+        "https://data.phishtank.com/data/{key}/online-valid.csv.bz2",
+        "phishtank-csv",
+        "phishing",
+        every=HOUR,
+        least=HOUR,
+        licence="remediation",
+        absence="withdrawn",
+        trust="reputable",
+        needs_key=True,
+        same_origin=False,
+        max_inflated_bytes=512 << 20,
+        terms="phishtank.org developer terms",
+    ),
+    FeedSpec(
+        "phishtank-keyless",
+        "https://data.phishtank.com/data/online-valid.csv.bz2",
+        "phishtank-csv",
+        "phishing",
+        every=DAY,
+        least=6 * HOUR,
+        licence="remediation",
+        absence="withdrawn",
+        trust="reputable",
+        same_origin=False,
+        stale_after=4 * DAY,
+        max_inflated_bytes=512 << 20,
+        terms="phishtank.org developer terms; a few requests a day without a key",
+    ),
+)
+"""Sorted by how much a ccTLD gets from them."""
+
+CATALOGUE: dict[str, FeedSpec] = {spec.name: spec for spec in KNOWN}
+
+
+def resolve(feed: Feed) -> FeedSpec:
+    """The FeedSpec of a ``[[feed]]``; ConfigurationError when it names neither a known feed nor an own url and format."""
+    known = CATALOGUE.get(feed.name)
+    problems = []
+    if known is None and (feed.url is None or feed.format is None):
+        problems.append(
+            f"feed.{feed.name}: not in the catalogue; give it a url and a format, or see panopticond feeds list"
+        )
+    if feed.format is not None and feed.format not in FORMATS:
+        problems.append(f"feed.{feed.name}.format: {feed.format!r} is none of {', '.join(sorted(FORMATS))}")
+    if problems:
+        raise ConfigurationError(problems)
+    base = known or FeedSpec(feed.name, feed.url or "", feed.format or "")
+    given = {
+        key: value
+        for key in ("url", "format", "threat", "key_file", "licence", "absence", "trust")
+        if (value := getattr(feed, key)) is not None
+    }
+    own_address = feed.url is not None and (known is None or feed.url != known.url)
+    spec = msgspec.structs.replace(base, **given, max_bytes=feed.max_bytes, max_inflated_bytes=feed.max_inflated_bytes)
+    if own_address:  # a mirror or a file is nobody's limit but the operator's, and has its own way of telling readers
+        spec = msgspec.structs.replace(spec, least=60.0, needs_key="{key}" in spec.url, same_origin=True)
+    if feed.every is not None:
+        every = seconds(feed.every)
+        if every < spec.least:
+            problems.append(f"feed.{feed.name}.every: the provider allows one request in {spec.least:.0f} s at most")
+        spec = msgspec.structs.replace(spec, every=every)
+    if spec.needs_key and spec.key_file is None:
+        problems.append(f"feed.{feed.name}.key_file: this feed needs a key; put it into a file and name the file here")
+    if problems:
+        raise ConfigurationError(problems)
+    return msgspec.structs.replace(spec, stale_after=max(spec.stale_after, 4 * spec.every))

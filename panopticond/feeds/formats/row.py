@@ -1,0 +1,89 @@
+"""What every format parser yields: a Row, or why there is none. The contract between ``formats`` and ``normalise``.
+
+A parser is ``parse(lines) -> Iterator[Parsed]``: synchronous, streaming, and it never raises on content. Its lines are
+pieces of bytes as :mod:`panopticond.feeds.lines` cuts them: one line each, with its end; a piece of the full length
+without an end continues in the next.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from panopticond.model import Threat
+from panopticond.shared.clock import UTC, rfc3339
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One record of a feed that names a URI or a host, as the feed wrote it."""
+
+    value: str
+    host_only: bool | None = None
+    """True: ``value`` is a host; False: a URI; None: whichever it looks like."""
+    threat: Threat | None = None
+    """What the row itself says, None for the feed's default."""
+    first_seen: str | None = None
+    """RFC 3339 UTC, or None."""
+    source_id: str | None = None
+
+
+class BadRow(msgspec.Struct, frozen=True, gc=False):
+    """A record that cannot be read in this format; ``reason`` is one of a few words with hyphens."""
+
+    reason: str
+
+
+class OutOfScope(msgspec.Struct, frozen=True, gc=False):
+    """A good record that is none of ours: another TLD, an address, a hash; ``reason`` says which."""
+
+    reason: str
+
+
+Parsed = Row | BadRow | OutOfScope
+Parser = Callable[[Iterable[bytes]], Iterator[Parsed]]
+
+ADDRESS = OutOfScope("address")
+HASH = OutOfScope("neither-uri-nor-host")
+TOO_LONG = BadRow("line-too-long")
+
+JST = dt.timezone(dt.timedelta(hours=9))
+
+
+def text_of(line: bytes) -> str:
+    """The text of a line: UTF-8, else Latin-1, which never fails; NUL bytes and white space at the ends dropped."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        text = line.decode("latin-1")
+    return text.strip(" \t\r\n\x00\ufeff")
+
+
+def when(text: str, zone: dt.tzinfo = UTC) -> str | None:
+    """RFC 3339 UTC for the times feeds write (ISO 8601, a blank or slashes in it); None for anything else."""
+    try:
+        parsed = dt.datetime.fromisoformat(text)
+    except ValueError:
+        if "/" not in text:
+            return None
+        try:
+            parsed = dt.datetime.fromisoformat(text.replace("/", "-"))
+        except ValueError:
+            return None
+    if parsed.tzinfo is None:
+        if zone is UTC and len(text) == 19:
+            return f"{text[:10].replace('/', '-')}T{text[11:]}Z"
+        parsed = parsed.replace(tzinfo=zone)
+    try:
+        return rfc3339(parsed)
+    except (OverflowError, ValueError):
+        return None
+
+
+def when_unix(text: object) -> str | None:
+    """RFC 3339 UTC for seconds since 1970, as a number or its text; None for anything else."""
+    try:
+        return rfc3339(dt.datetime.fromtimestamp(int(str(text)), UTC))
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,102 @@
+"""One body through its parser and ``normalise``, in bounded steps, with every row accounted for.
+
+Shared by ``follow`` (steps run in a thread, indicators go to the store) and ``feeds parse`` (they go to standard output).
+Always rows = indicators + out_of_scope + rejected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import msgspec
+
+from panopticond.feeds.formats import Format
+from panopticond.feeds.formats.row import BadRow, OutOfScope, Parsed, Row
+from panopticond.feeds.lines import lines
+from panopticond.feeds.normalise import normalise
+from panopticond.model import Indicator, Threat
+from panopticond.shared.names import Names
+
+_HTML = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body|title|script)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+SNIFF_BYTES = 4096
+HTML_PAGE = BadRow("html-page")
+
+
+class Tally(msgspec.Struct):
+    """What a body gave; ``rows`` is the sum of the rest."""
+
+    rows: int = 0
+    indicators: int = 0
+    out_of_scope: int = 0
+    rejected: dict[str, int] = {}
+    newest_row: str | None = None
+    """The newest time a row of the feed names, RFC 3339."""
+
+    @property
+    def rejected_rows(self) -> int:
+        """All rejected rows, whatever the reason."""
+        return sum(self.rejected.values())
+
+    @property
+    def html(self) -> bool:
+        """A web page came in the feed's place."""
+        return HTML_PAGE.reason in self.rejected
+
+
+class Ingest:
+    """A body being read: ``take`` gives the next rows' indicators until ``finished``."""
+
+    def __init__(self, chunks: Iterable[bytes], form: Format, names: Names, threat: Threat | None = None) -> None:
+        self.tally = Tally()
+        self.finished = False
+        self._names = names
+        self._threat: Threat = threat or form.threat
+        self._rows = _rows(chunks, form)
+
+    def take(self, count: int) -> list[Indicator]:
+        """The indicators in the next ``count`` rows; fewer rows than that means it is finished."""
+        tally, names, threat, found, seen = self.tally, self._names, self._threat, [], 0
+        newest = tally.newest_row or ""
+        for parsed in islice(self._rows, count):
+            seen += 1
+            if type(parsed) is Row:
+                if parsed.first_seen is not None and parsed.first_seen > newest:
+                    newest = parsed.first_seen
+                result = normalise(parsed, names, threat)
+                if type(result) is Indicator:
+                    found.append(result)
+                    continue
+            else:
+                result = parsed  # type: ignore[assignment]
+            if type(result) is OutOfScope:
+                tally.out_of_scope += 1
+            else:
+                tally.rejected[result.reason] = tally.rejected.get(result.reason, 0) + 1  # type: ignore[union-attr]
+        tally.rows += seen
+        tally.indicators += len(found)
+        tally.newest_row = newest or None
+        self.finished = seen < count
+        return found
+
+
+def _rows(chunks: Iterable[bytes], form: Format) -> Iterator[Parsed]:
+    iterator = iter(chunks)
+    first = b""
+    for chunk in iterator:
+        first += chunk
+        if len(first) >= SNIFF_BYTES:
+            break
+    if _HTML.match(first[:SNIFF_BYTES]):
+        yield HTML_PAGE
+        return
+
+    def again() -> Iterator[bytes]:
+        yield first
+        yield from iterator
+
+    yield from form.parse(lines(again()))

@@ -1,0 +1,106 @@
+"""Personal data out of URIs: e-mail addresses become ``redacted`` before anything is stored or probed. Pure.
+
+Part of ``normalise``. Phishing links carry their victim's address plain, percent-encoded (once or more), in hex or in
+base64, in path or query; design section 4 calls the result ``altered``. The same URI is always masked the same way,
+and a masked URI is masked no further.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from urllib.parse import unquote_to_bytes
+
+REDACTED = "redacted"
+_ROUNDS = 12  # each round removes an address; a URI with more is emptied
+
+_AT = r"(?:@|%(?:25)*40)"
+_DOT = r"(?:\.|%(?:25)*2[Ee])"
+# Percent-encoded once or more: letters, other word characters (digits, - _, beyond ASCII), marks a local part may hold.
+_LETTER = r"[A-Za-z]|%(?:25)*(?:4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
+_WORD = r"[0-9_-]|%(?:25)*(?:3[0-9]|2[Dd]|5[Ff]|[89A-Fa-f][0-9A-Fa-f])"
+_MARK = r"[.+~!$'*^`{|}]|%(?:25)*(?:2[147ABEabe]|5[Ee]|6[0]|7[B-Eb-e])"
+_LABEL = rf"(?:{_LETTER}|{_WORD}){{1,200}}"
+_ADDRESS = re.compile(
+    rf"(?:(?:{_LETTER}|{_WORD}|{_MARK}){{1,128}}|%[0-9A-Fa-f]{{2}}){_AT}"
+    rf"{_LABEL}(?:{_DOT}{_LABEL})*{_DOT}(?:(?:{_LETTER}|%(?:25)*[89A-Fa-f][0-9A-Fa-f]){{2}}|xn--){_LABEL.replace('{1,', '{0,')}"
+)
+_HAS_AT = re.compile(_AT)
+_PLAIN = re.compile(rb"[\w.+%=/-]@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+# @ is 0x40: in base64 it shows as one of these pairs, whichever of the three places it falls on.
+_BASE64_AT = re.compile(r"Q[A-P]|[EUk0][A-D]|[BFJNRVZdhlptx159]A")
+_TOKEN = re.compile(r"(?:[A-Za-z0-9+_-]|%2[Bb]){8,}(?:=|%3[Dd])*")
+_SLASHED = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf]){8,}(?:=|%3[Dd])*")
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){6,}")
+_STANDARD = str.maketrans("-_", "+/")
+# Parameters that hold a recipient: whatever opaque value they have stands for a person.
+_RECIPIENT = re.compile(
+    r"((?:^|[?&;/])(?:e-?mail|e-?mail_?address|user_?e?mail|login_?e?mail|rcpt|recipient|mailto|victim)=)"
+    r"(?!redacted(?:[&;/#]|$))([^&;/#]{16,})",
+    re.IGNORECASE,
+)
+
+
+def mask(uri: str) -> tuple[str, bool]:
+    """The URI (WHATWG serialisation, no user-info, no fragment) without personal tokens, and whether it had any."""
+    lower = uri.lower()
+    if lower == uri and "@" not in uri and "%" not in uri and "mail" not in uri and not ("40" in uri and "2e" in uri):
+        if "rcpt=" not in uri and "recipient=" not in uri and "victim=" not in uri:
+            return uri, False
+    start = uri.find("/", uri.find("//") + 2)
+    if start < 0:
+        return uri, False
+    head, tail = uri[: start + 1], uri[start + 1 :]
+    masked = _mask_text(tail)
+    return (uri, False) if masked == tail else (head + masked, True)
+
+
+def _mask_text(text: str) -> str:
+    for _ in range(_ROUNDS):
+        masked = _mask_once(text)
+        if masked == text:
+            return text
+        text = masked
+    return REDACTED
+
+
+def _mask_once(text: str) -> str:
+    if _HAS_AT.search(text):
+        text = _ADDRESS.sub(REDACTED, text)
+    if "=" in text:
+        text = _RECIPIENT.sub(rf"\1{REDACTED}", text)
+    if _BASE64_AT.search(text):
+        text = _TOKEN.sub(_mask_base64, text)
+        text = _SLASHED.sub(_mask_base64, text)
+    if "40" in text:
+        text = _HEX.sub(_mask_hex, text)
+    return text
+
+
+def _mask_base64(match: re.Match[str]) -> str:
+    token = match[0]
+    if not _BASE64_AT.search(token):
+        return token
+    clean = unquote_to_bytes(token).decode("ascii", "replace").rstrip("=").translate(_STANDARD)
+    for offset in range(4):
+        part = clean[offset:]
+        part = part[: len(part) - 1] if len(part) % 4 == 1 else part
+        try:
+            data = binascii.a2b_base64(part + "=" * (-len(part) % 4))
+        except (binascii.Error, ValueError):
+            continue
+        if _speaks_of_address(data):
+            return REDACTED
+    return token
+
+
+def _mask_hex(match: re.Match[str]) -> str:
+    return REDACTED if _speaks_of_address(bytes.fromhex(match[0])) else match[0]
+
+
+def _speaks_of_address(data: bytes) -> bool:
+    if b"\0" in data:
+        data = data.replace(b"\0", b"")  # UTF-16
+    if b"%40" in data:
+        data = unquote_to_bytes(data)
+    return b"@" in data and _PLAIN.search(data) is not None
