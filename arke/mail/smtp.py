@@ -61,10 +61,11 @@ class Mailer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with trio.CancelScope(shield=True), trio.move_on_after(JOIN_SECONDS):
+        try:
             while self._idle:
                 await self._loop.run(_quit(self._idle.pop(), polite=kind is None))
-        await self._loop.stop()
+        finally:
+            await self._loop.stop()
 
     async def send(self, notice: Notice) -> Reply:
         """Hand over one notice; one attempt, except that a kept connection found dead before DATA is replaced once."""
