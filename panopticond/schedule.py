@@ -1,0 +1,167 @@
+"""Due -> probes -> judge -> store: the loop that keeps every indicator checked four times in every 24 hours.
+
+Between the window (what is due) and the store (what was seen). A slot is taken first and then the longest due
+indicator, so that under load the order stays by deadline and nothing is queued twice. A round is recorded whole or not
+at all: cancelled in the middle it is lost, and only it. What a probe or the judge raises is a bug and ends the loop.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+import trio
+
+from panopticond.judge.verdict import Listing
+from panopticond.model import DomainRecord, Observation, Round, Subject, Verdict
+from panopticond.probe.round import Extras
+from panopticond.store.interface import Standing, Store
+from panopticond.window import Window, worth_asking
+
+HISTORY = dt.timedelta(days=8)
+"""How far back a verdict looks: the longest rule runs seven days; the first validated round is always there too."""
+
+
+class PolicyClock(Protocol):
+    """``panopticond.shared.clock.Clock``, as far as the loop needs it."""
+
+    scale: float
+
+    def now(self) -> dt.datetime:
+        """Policy time now, UTC."""
+        ...
+
+
+class Rounds(Protocol):
+    """``panopticond.probe.round.Prober``."""
+
+    async def check(
+        self, subject: Subject, known: DomainRecord | None, due: Extras, now: Callable[[], dt.datetime]
+    ) -> tuple[Round, DomainRecord]:
+        """One round, and what is known of the domain after it."""
+        ...
+
+
+class Bell:
+    """Wakes the loop before its time: ring it after something was added to the window."""
+
+    def __init__(self) -> None:
+        self._rung = trio.Event()
+
+    def ring(self) -> None:
+        """Wake whoever waits, or the next to wait."""
+        self._rung.set()
+
+    async def heard(self) -> None:
+        """Wait for a ring, and take it."""
+        await self._rung.wait()
+        self._rung = trio.Event()
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """One round as it was recorded, for whoever watches."""
+
+    before: Standing
+    round: Round
+    verdict: Verdict
+
+
+class Duty(msgspec.Struct, frozen=True):
+    """The collaborators of the loop."""
+
+    window: Window
+    store: Store
+    prober: Rounds
+    clock: PolicyClock
+    judge: Callable[[Subject, Sequence[Round], Listing], Verdict]
+    listing_of: Callable[[Standing], Listing]
+    """What feeds and operator say now: ``panopticond.judge.listing.listing_of`` with the configured feeds."""
+    on_round: Callable[[Checked], Awaitable[None]] | None = None
+
+
+async def probe_due(
+    duty: Duty,
+    *,
+    concurrency: int,
+    bell: Bell,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Check what is due, ``concurrency`` rounds at once, until cancelled; ``bell`` tells of additions to the window."""
+    slots = trio.Semaphore(concurrency, max_value=concurrency)
+
+    async def check(indicator_id: int) -> None:
+        try:
+            await check_once(duty, indicator_id)
+        finally:
+            slots.release()
+        bell.ring()  # the next round of this one may be due before what the loop sleeps towards
+
+    async with trio.open_nursery() as nursery:
+        task_status.started()
+        while True:
+            await slots.acquire()
+            taken = duty.window.due(duty.clock.now(), 1)
+            if taken:
+                nursery.start_soon(check, taken[0], name=f"round {taken[0]}")
+            else:
+                slots.release()
+                await _quiet(duty.window, duty.clock, bell)
+
+
+async def _quiet(window: Window, clock: PolicyClock, bell: Bell) -> None:
+    """Sleep until something is due by policy time or the bell rings; an hour (real) at most, should a clock jump."""
+    due = window.next_due()
+    policy_seconds = 3600.0 * clock.scale if due is None else (due - clock.now()).total_seconds()
+    with trio.move_on_after(min(max(policy_seconds / clock.scale, 0.001), 3600.0)):
+        await bell.heard()
+
+
+async def check_once(duty: Duty, indicator_id: int) -> Checked:
+    """One round of an indicator: load, probe, judge, record, plan the next."""
+    store, window = duty.store, duty.window
+    standing = await store.standing(indicator_id)
+    subject = standing.subject
+    history = await store.rounds(indicator_id, since=duty.clock.now() - HISTORY)
+    known = await store.domain(subject.domain)
+    round_, domain = await duty.prober.check(subject, known, Extras(webrisk=_last_webrisk(history)), duty.clock.now)
+    verdict = duty.judge(subject, [*history, round_], duty.listing_of(standing))
+    verdict = carry_over(standing.verdict, verdict)
+    await store.record_round(indicator_id, round_, verdict)
+    await store.record_domain(domain)
+    window.done(indicator_id, round_.at)
+    if not worth_asking(verdict, standing.recorded, listed=any(one.ended is None for one in standing.sightings)):
+        window.forget(indicator_id)
+    checked = Checked(standing, round_, verdict)
+    if duty.on_round is not None:
+        await duty.on_round(checked)
+    return checked
+
+
+def carry_over(before: Verdict | None, verdict: Verdict) -> Verdict:
+    """The verdict with what only rounds older than the history know: since when, and when it was last active.
+
+    ``since`` reaches back through rounds of the same state; times of activity are never forgotten.
+    """
+    if before is None:
+        return verdict
+    since = before.since if before.state == verdict.state and before.since is not None else verdict.since
+    last_active, first_gone = verdict.last_active, verdict.first_gone
+    if before.last_active is not None and (last_active is None or before.last_active >= last_active):
+        last_active, first_gone = before.last_active, before.first_gone or first_gone
+    return msgspec.structs.replace(
+        verdict,
+        since=since,
+        first_active=before.first_active or verdict.first_active,
+        last_active=last_active,
+        first_gone=first_gone,
+        fingerprint=before.fingerprint or verdict.fingerprint,
+        rounds=before.rounds + 1,
+    )
+
+
+def _last_webrisk(history: Sequence[Round]) -> Observation | None:
+    """The newest Web Risk answer that was one."""
+    answers = (answer for round_ in reversed(history) for answer in round_.of("webrisk"))
+    return next((answer for answer in answers if answer.outcome != "indeterminate"), None)

@@ -1,0 +1,87 @@
+"""The SQL of the window and the judge: rounds with their observations, verdicts, and what of them is kept.
+
+Synchronous, called within a transaction. A round and the verdict it led to are written together; thinning never takes
+the round an indicator was first validated in (``changed`` compares with it) nor its last two.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import apsw
+import msgspec
+
+from panopticond.model import Round, Verdict
+from panopticond.shared.errors import StoreError
+from panopticond.store.rows import micros, moment, observation_rows, rounds_of, to_json
+from panopticond.window import worth_asking
+
+_SELECT = (
+    "SELECT indicator_id, round_at, kind, target, vantage, at, outcome, detail FROM observation "
+    "WHERE indicator_id = ?1 AND (round_at >= ?2 OR round_at = (SELECT first_validated FROM indicator WHERE id = ?1)) "
+    "ORDER BY round_at, place"
+)
+
+
+def rounds(connection: apsw.Connection, numbers: Sequence[int], since: dt.datetime | None) -> dict[int, list[Round]]:
+    """The retained rounds of indicators, oldest first, from ``since`` on, and the first validated one always."""
+    start = -(1 << 62) if since is None else micros(since)
+    found: dict[int, list[Round]] = {number: [] for number in numbers}
+    rows: Any = connection.executemany(_SELECT, [(number, start) for number in numbers])
+    for number, group in groupby(rows, key=itemgetter(0)):
+        found[number] = rounds_of(row[1:] for row in group)
+    return found
+
+
+def record_round(connection: apsw.Connection, number: int, round_: Round, verdict: Verdict) -> None:
+    """One round and its verdict; the first active one is the first validated one."""
+    at = micros(round_.at)
+    row = connection.execute("SELECT recorded, last_round FROM indicator WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        raise StoreError(f"indicator {number} is not in the store; a round of it cannot be kept")
+    connection.execute("DELETE FROM observation WHERE indicator_id = ? AND round_at = ?", (number, at))
+    connection.executemany(
+        "INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", list(observation_rows(number, round_))
+    )
+    watched = worth_asking(verdict, moment(row[0]), listed=_is_listed(connection, number))
+    connection.execute(
+        "UPDATE indicator SET verdict = ?2, watched = ?3, "
+        "previous_round = CASE WHEN last_round IS NOT ?4 THEN last_round ELSE previous_round END, last_round = ?4, "
+        "first_validated = CASE WHEN ?5 THEN coalesce(first_validated, ?4) ELSE first_validated END WHERE id = ?1",
+        (number, to_json(verdict), watched, at, verdict.state == "active"),
+    )
+
+
+def _is_listed(connection: apsw.Connection, number: int) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM feed CROSS JOIN sighting ON feed_id = feed.id AND indicator_id = ? AND ended IS NULL LIMIT 1",
+        (number,),
+    ).fetchone()
+    return row is not None
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """What one step of thinning did: how many observations it dropped and the last row number it looked at."""
+
+    dropped: int
+    last: int | None
+
+
+def thin(connection: apsw.Connection, before: dt.datetime, after: int, size: int) -> Stretch:
+    """Thin the ``size`` indicators whose row numbers follow ``after``; ``last`` is None at the end."""
+    rows = list(
+        connection.execute(
+            "SELECT id, min(?1, previous_round), first_validated FROM indicator WHERE id > ?2 ORDER BY id LIMIT ?3",
+            (micros(before), after, size),
+        )
+    )
+    changes = connection.total_changes()
+    connection.executemany(
+        "DELETE FROM observation WHERE indicator_id = ? AND round_at < ? AND round_at IS NOT ?",
+        [row for row in rows if row[1] is not None],
+    )
+    return Stretch(connection.total_changes() - changes, rows[-1][0] if len(rows) == size else None)

@@ -1,0 +1,137 @@
+"""Between the model's frozen values and the embedded store's columns: times, identities, observations, standings.
+
+Used by the modules of SQL beside it, in both directions; a value read is equal to the value written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import apsw
+import msgspec
+
+from panopticond.model import Observation, Round, Sighting, Subject, Verdict
+from panopticond.shared.records import decode_detail, encode_detail
+from panopticond.store.interface import Standing, Watch
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+_VERDICT = msgspec.json.Decoder(Verdict)
+_ENCODER = msgspec.json.Encoder()
+
+STANDING_COLUMNS = (
+    "id, key, is_uri, host, domain, tld, scope, altered, recorded, first_validated, verdict, decision, watched"
+)
+"""What :func:`standing` reads, in its order."""
+
+
+def micros(when: dt.datetime) -> int:
+    """Microseconds since 1970 of a UTC time."""
+    return (when - _EPOCH) // _MICROSECOND
+
+
+def optional_micros(when: dt.datetime | None) -> int | None:
+    """The same, None for None."""
+    return None if when is None else micros(when)
+
+
+def moment(value: int) -> dt.datetime:
+    """The UTC time of a column."""
+    return _EPOCH + dt.timedelta(microseconds=value)
+
+
+def optional_moment(value: int | None) -> dt.datetime | None:
+    """The same, None for NULL."""
+    return None if value is None else moment(value)
+
+
+def identity(secret: bytes, key: str) -> int:
+    """The row number of an indicator: 63 bits of a hash of its key under the database's own secret."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=8, key=secret).digest(), "big") >> 1
+
+
+def to_json(value: object) -> str:
+    """A struct as JSON text."""
+    return _ENCODER.encode(value).decode()
+
+
+def verdict_of(text: str | None) -> Verdict | None:
+    """The stored verdict, None before the first round."""
+    return None if text is None else _VERDICT.decode(text)
+
+
+def observation_rows(indicator_id: int, round_: Round) -> Iterator[tuple[Any, ...]]:
+    """The rows of one round, in the order of its observations."""
+    at = micros(round_.at)
+    for place, seen in enumerate(round_.observations):
+        detail = _detail_text(seen.detail)
+        target = seen.target
+        yield (indicator_id, at, place, seen.kind, target, seen.vantage, micros(seen.at), seen.outcome, detail)
+
+
+def _detail_text(detail: Mapping[str, str]) -> str:
+    if not detail:
+        return ""
+    try:
+        return encode_detail(detail)
+    except UnicodeEncodeError:  # a lone surrogate out of somebody's page; SQL and UTF-8 have none
+        return encode_detail({key: value.encode(errors="replace").decode() for key, value in detail.items()})
+
+
+def rounds_of(rows: Iterable[Sequence[Any]]) -> list[Round]:
+    """Rounds from rows (round_at, kind, target, vantage, at, outcome, detail) sorted by round and place."""
+    return [
+        Round(
+            moment(at),
+            tuple(
+                Observation(kind, target, vantage, moment(seen), outcome, decode_detail(detail))
+                for _, kind, target, vantage, seen, outcome, detail in group
+            ),
+        )
+        for at, group in groupby(rows, key=itemgetter(0))
+    ]
+
+
+def sightings_of(connection: apsw.Connection, indicator_id: int) -> tuple[Sighting, ...]:
+    """Every sighting of an indicator, by feed and threat; an unended one was last seen when its feed was touched."""
+    rows = connection.execute(
+        "SELECT feed.name, threat, first, CASE WHEN ended IS NULL THEN max(last, coalesce(touched, last)) ELSE last "
+        "END, ended, source_id FROM feed CROSS JOIN sighting ON feed_id = feed.id AND indicator_id = ? "
+        "ORDER BY feed.name, threat",
+        (indicator_id,),
+    )
+    return tuple(
+        Sighting(feed, threat, moment(first), moment(last), optional_moment(ended), source_id)
+        for feed, threat, first, last, ended, source_id in rows
+    )
+
+
+def subject_of(row: Sequence[Any], sightings: Sequence[Sighting]) -> Subject:
+    """The subject in a row of ``STANDING_COLUMNS``, with the threats of all its sightings."""
+    number, key, is_uri, host, domain, tld, scope, altered = row[:8]
+    threats = tuple(sorted({sighting.threat for sighting in sightings}))
+    return Subject(number, key if is_uri else None, host, domain, tld, scope, threats, bool(altered))
+
+
+def standing_of(connection: apsw.Connection, row: Sequence[Any]) -> Standing:
+    """The standing in a row of ``STANDING_COLUMNS``."""
+    sightings = sightings_of(connection, row[0])
+    recorded, first_validated, verdict, decision = row[8:12]
+    return Standing(
+        subject_of(row, sightings),
+        moment(recorded),
+        verdict_of(verdict),
+        sightings,
+        optional_moment(first_validated),
+        decision,
+    )
+
+
+def watch_of(row: Sequence[Any]) -> Watch:
+    """The watch in a row (id, recorded, last_round, watched)."""
+    return Watch(row[0], moment(row[1]), optional_moment(row[2]), bool(row[3]))
