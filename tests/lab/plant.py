@@ -27,7 +27,7 @@ from tests.lab.model import (
 _GIVEN = ("amalia", "bento", "celina", "dario", "evora", "fabio", "graca", "horta", "ilda", "jonas", "kaia", "lino")
 _FAMILY = ("tavares", "moniz", "arruda", "pacheco", "serrao", "valadao", "bettencourt", "teves", "raposo", "furtado")
 _DIRECTORIES = ("documents", "portale", "fr", "step", "home1", "mobile", "de", "personal")
-_VICTIM = "victim@person.example"
+VICTIM = "victim@person.example"
 _ROLES = (("registrant",), ("administrative",), ("technical",))
 _HOUR = dt.timedelta(hours=1)
 
@@ -104,8 +104,8 @@ def _indicator(plot: Plot, at: int) -> tuple[str, str]:
         case "unsubscribe":
             uri = f"{base}/unsubscribe/{directory}?list={at}"
         case "mailbox":
-            uri = f"{base}/{directory}/index.php?email={_VICTIM}"
-            return uri, uri.replace(_VICTIM, "redacted")
+            uri = f"{base}/{directory}/index.php?email={VICTIM}"
+            return uri, uri.replace(VICTIM, "redacted")
         case _:
             uri = f"{base}/{directory}/page{at}.html"
     return uri, uri

@@ -1,0 +1,83 @@
+"""``python -m tests.lab demo|score|replay``: what ``make demo``, ``make lab-score`` and ``make replay`` call.
+
+Progress goes to standard error; the last line of standard output is the JSON line of design.md section 10.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+import trio
+
+from panopticond.shared.errors import PanopticonError
+from tests.lab.collect import collect
+from tests.lab.demo import clear, gather, moments, run_demo, tell
+from tests.lab.run import LabError, Outcome, run_world
+from tests.lab.score import score
+from tests.lab.world import make_world
+
+SCORE_HOURS = 70
+"""Policy hours from the start to the third and last publication."""
+LEAST_SCORE_SECONDS = 140.0
+SCORE_SECONDS_PER_DOMAIN = 0.85
+
+
+def main() -> int:
+    """Run what the command line asks for; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="the main job on a small world")
+    demo.add_argument("--out", type=Path, default=Path("demo-out"))
+    scored = commands.add_parser("score", help="a world of a seed, and how right the daemons were")
+    scored.add_argument("--seed", type=int, required=True)
+    scored.add_argument("--domains", type=int, default=200)
+    scored.add_argument("--seconds", type=float, help="real seconds; by default by the number of domains")
+    scored.add_argument("--only", action="append", help="plant only this behaviour; may be repeated")
+    scored.add_argument("--out", type=Path, default=Path("lab-out"))
+    replay = commands.add_parser("replay", help="captured feeds and a real zone")
+    replay.add_argument("--data", type=Path, required=True)
+    replay.add_argument("--tld", required=True)
+    replay.add_argument("--out", type=Path, default=Path("replay-out"))
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "demo":
+            return run_demo(arguments.out)
+        if arguments.command == "score":
+            return run_score(arguments.seed, arguments.domains, arguments.seconds, arguments.only, arguments.out)
+        from tests.lab.replay import run_replay
+
+        return run_replay(arguments.data, arguments.tld.lower(), arguments.out)
+    except (LabError, PanopticonError) as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+
+
+def run_score(seed: int, domains: int, seconds: float | None, only: list[str] | None, out: Path) -> int:
+    """One scored world; 1 when a notice was wrong or duplicated or anything personal leaked."""
+    clear(out)
+    real_seconds = seconds or max(LEAST_SCORE_SECONDS, domains * SCORE_SECONDS_PER_DOMAIN)
+    start, clock = moments(real_seconds, SCORE_HOURS)
+    world = make_world(seed, domains, start=start, only=only)
+    tell(f"seed {seed}: {domains} domains; the run takes about {real_seconds + 20:.0f} seconds")
+
+    async def run() -> Outcome:
+        return await run_world(world, out, real_seconds=real_seconds, on_stage=tell, clock=clock)
+
+    outcome = trio.run(run)
+    found = collect(world, outcome.places)
+    line, faults = score(world, found)
+    gather(outcome.places, found.tables)
+    (out / "faults.txt").write_text("".join(f"{fault}\n" for fault in faults), encoding="utf-8")
+    for name, status in outcome.exits.items():
+        if status:
+            tell(f"{name} ended with status {status}; see {outcome.places.logs}/{name}.log")
+    tell(f"{len(faults)} faults, each a line of {out}/faults.txt; {outcome.real_seconds:.0f} s")
+    print(msgspec.json.encode(line).decode(), flush=True)
+    return 0 if line.harmless else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

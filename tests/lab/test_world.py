@@ -1,0 +1,94 @@
+"""The lab's worlds: every behaviour is there, truth has time to settle, and the same seed gives the same world."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import arke.config
+import panopticond.config
+from panopticond.shared.zone import read_zone
+from tests.lab.behaviours import RECIPES
+from tests.lab.configure import configure, prepare
+from tests.lab.model import Ports, World
+from tests.lab.run import clock_settings
+from tests.lab.world import behaviour_counts, make_world, write_zone, zone_changes
+
+START = dt.datetime(2026, 3, 2, 4, 30, tzinfo=dt.UTC)
+PORTS = Ports((5301, 5302), {}, 5303, 5304, {"near": 3128, "far": 3129}, 8001, 8002, 8003, 8004, 2525, 8005)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return make_world(7, 300, start=START)
+
+
+def test_every_behaviour_has_one_domain_in_a_hundred(world: World) -> None:
+    """In a world of 300 every behaviour has three domains at least, and in one of 62 every one appears."""
+    counts = behaviour_counts(world)
+    assert set(counts) == set(RECIPES)
+    assert min(counts.values()) >= 3
+    assert set(behaviour_counts(make_world(7, 62, start=START))) == set(RECIPES)
+
+
+def test_a_seed_is_a_world(world: World) -> None:
+    """The same arguments give the same bytes, another seed gives other names, and a World survives JSON."""
+    again = make_world(7, 300, start=START)
+    assert msgspec.json.encode(world) == msgspec.json.encode(again)
+    other = make_world(8, 300, start=START)
+    assert not {domain.name for domain in other.domains} & {domain.name for domain in world.domains}
+    assert msgspec.json.decode(msgspec.json.encode(world), type=World) == world
+
+
+def test_changes_keep_their_distance(world: World) -> None:
+    """Every change lies eight hours from every publication, and thirty and more before the last one."""
+    hours = dt.timedelta(hours=1)
+    moments = [truth.changed_at for domain in world.domains for truth in domain.indicators if truth.changed_at]
+    assert moments
+    for moment in moments:
+        assert all(abs(moment - published) >= 8 * hours for published in world.publications)
+        assert world.publications[-1] - moment >= 30 * hours
+    assert set(zone_changes(world)) <= set(moments)
+
+
+def test_names_and_keys_are_each_their_own(world: World) -> None:
+    """No two domains, indicators or people are the same by chance, and no recipient lies in a domain that is abused."""
+    names = [domain.name for domain in world.domains]
+    keys = [truth.key for domain in world.domains for truth in domain.indicators]
+    assert len(set(names)) == len(names)
+    assert len(set(keys)) == len(keys)
+    recipients = [(notice.domain, notice.recipient) for domain in world.domains for notice in domain.truth.notices]
+    assert len({recipient for _, recipient in recipients}) == len(recipients)
+    assert not {recipient.rpartition("@")[2] for _, recipient in recipients} & set(names)
+
+
+def test_the_zone_follows_the_world(world: World, tmp_path: Path) -> None:
+    """The exported zone holds what is delegated at its hour, and reads back with the registry's own reader."""
+    path = tmp_path / "registry.zone"
+    write_zone(world, path, world.start)
+    before = set(read_zone(path).owners)
+    write_zone(world, path, world.end)
+    after = set(read_zone(path).owners)
+    gone = {domain.name for domain in world.domains if domain.behaviour == "undelegated-later"}
+    never = {domain.name for domain in world.domains if domain.behaviour == "nonexistent"}
+    assert before - after == gone
+    assert not before & never
+    assert set(world.quiet_names) <= after
+
+
+def test_both_configurations_are_accepted(world: World, tmp_path: Path) -> None:
+    """What the lab writes passes both daemons' own reading, secrets are private, and the clock fits the run."""
+    epoch, scale = clock_settings(world.start, world.publications[-1], 100.0)
+    places = prepare(tmp_path / "out", epoch, scale)
+    configure(world, PORTS, places)
+    collector = panopticond.config.read(places.panopticond_toml)
+    registry = arke.config.read(places.arke_json)
+    assert collector.tld[0].publish_at == "02:30"
+    assert len(collector.feed) == len(world.feeds)
+    assert collector.clock.scale == pytest.approx(70 * 36)
+    assert registry.tlds == ("zz",)
+    assert not registry.dry_run
+    assert (places.keys / "rdap").stat().st_mode & 0o077 == 0
