@@ -111,7 +111,8 @@ class FeedServer(msgspec.Struct, frozen=True):
     """One feed of the world and how its server behaves."""
 
     name: str
-    format: Literal["url-list", "urlhaus-csv", "phishtank-csv", "hosts-file"]
+    format: str
+    """``url-list``, ``urlhaus-csv``, ``phishtank-csv`` or ``hosts-file``; any format where it serves a file."""
     threat: str
     trust: Literal["reputable", "supporting"]
     absence: Literal["withdrawn", "aged-out"]
