@@ -82,13 +82,20 @@ class Duty(msgspec.Struct, frozen=True):
 
 
 async def probe_due(
-    duty: Duty,
+    window: Window,
+    store: Store,
+    prober: Rounds,
+    clock: PolicyClock,
+    judge: Callable[[Subject, Sequence[Round], Listing], Verdict],
     *,
     concurrency: int,
+    listing_of: Callable[[Standing], Listing],
     bell: Bell,
+    on_round: Callable[[Checked], Awaitable[None]] | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Check what is due, ``concurrency`` rounds at once, until cancelled; ``bell`` tells of additions to the window."""
+    duty = Duty(window, store, prober, clock, judge, listing_of, on_round)
     slots = trio.Semaphore(concurrency, max_value=concurrency)
 
     async def check(indicator_id: int) -> None:
