@@ -1,0 +1,159 @@
+"""``panopticond``: the commands of design section 5. The only place that exits; errors become one sentence here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+import trio
+
+from panopticond import __version__
+from panopticond.shared.errors import ConfigurationError, PanopticonError
+
+CONFIG = Path("/etc/panopticon/panopticond.toml")
+SOCKET = "/run/panopticon/status.sock"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; 0 done, 1 failed, 2 usage or configuration, 3 refused for safety."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # its request lines carry whole URLs, keys included
+    try:
+        return int(args.call(args) or 0)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            print(f"panopticond: {problem}", file=sys.stderr)
+        return error.exit_status
+    except PanopticonError as error:
+        print(f"panopticond: {error}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="panopticond", description="Domain-abuse validation for ccTLD registries.")
+    parser.add_argument("--version", action="version", version=f"panopticond {__version__}")
+    commands = parser.add_subparsers(required=True, metavar=None)
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument("-c", "--config", type=Path, default=CONFIG, help=f"default {CONFIG}")
+
+    def command(name: str, call: object, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text, parents=list(parents))
+        made.set_defaults(call=call)
+        return made
+
+    command("run", _run, "run the daemon", configured)
+    command(
+        "check-config", _check_config, "read the configuration and say everything that is wrong with it", configured
+    )
+    made = command("status", _status, "how the running daemon fares")
+    made.add_argument("--json", action="store_true", help="the whole answer as JSON")
+    made.add_argument("--socket", default=SOCKET)
+    made = command("explain", _explain, "every sighting, observation and rule behind a state", configured)
+    made.add_argument("uri", metavar="URI|DOMAIN")
+    made = command("publish", _publish, "publish a TLD's snapshot now", configured)
+    made.add_argument("--tld", required=True)
+    made = command("report", _report, "the report again, byte for byte, from the published data")
+    made.add_argument("--from", dest="source", type=Path, required=True, metavar="records.sql")
+    made.add_argument("--out", type=Path, required=True, metavar="DIR")
+    _feeds(command("feeds", None, "the feed catalogue, and one feed's file read as the daemon would"))
+    _keys(command("keys", None, "the key pair that signs the snapshots"))
+    return parser
+
+
+def _feeds(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True)
+    listing = actions.add_parser("list", help="the public feeds known by name")
+    listing.set_defaults(call=_feeds_list)
+    parse = actions.add_parser("parse", help="NDJSON of a file's indicators on stdout, a summary on stderr")
+    parse.add_argument("--format", required=True)
+    parse.add_argument("--map", dest="map_file")
+    parse.add_argument("--tld", action="append", default=[])
+    parse.add_argument("--threat")
+    parse.add_argument("file", metavar="FILE|-")
+    parse.set_defaults(call=_feeds_parse)
+
+
+def _keys(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True)
+    generate = actions.add_parser("generate", help="make a key pair; never overwrites")
+    generate.add_argument("--out", type=Path, default=Path("/etc/panopticon/panopticon.key"))
+    generate.set_defaults(call=_keys_generate)
+    public = actions.add_parser("public", help="print the public key of a secret key file")
+    public.add_argument("--key", type=Path, default=Path("/etc/panopticon/panopticon.key"))
+    public.set_defaults(call=_keys_public)
+
+
+def _run(args: argparse.Namespace) -> None:
+    from panopticond.config import read
+    from panopticond.main import run
+
+    trio.run(run, read(args.config))
+
+
+def _check_config(args: argparse.Namespace) -> None:
+    from panopticond.commands.check_config import check_config
+
+    print(check_config(args.config))
+
+
+def _status(args: argparse.Namespace) -> None:
+    from panopticond.shared.control import ask
+    from panopticond.status import page
+
+    answer = trio.run(ask, args.socket, {"do": "status"})
+    print(json.dumps(answer, indent=1) if args.json else page(answer))
+
+
+def _explain(args: argparse.Namespace) -> None:
+    from panopticond.commands.explain import explain
+    from panopticond.config import read
+
+    print(trio.run(explain, read(args.config), args.uri))
+
+
+def _publish(args: argparse.Namespace) -> None:
+    from panopticond.commands.publish import publish
+    from panopticond.config import read
+
+    print(trio.run(publish, read(args.config), args.tld))
+
+
+def _report(args: argparse.Namespace) -> None:
+    from panopticond.report.daily import render_from_records
+
+    render_from_records(args.source, args.out)
+
+
+def _feeds_list(_: argparse.Namespace) -> int:
+    from panopticond.feeds.parse import list_command
+
+    return list_command()
+
+
+def _feeds_parse(args: argparse.Namespace) -> int:
+    from panopticond.feeds.parse import parse_command
+
+    return parse_command(args.format, args.file, tlds=args.tld, threat=args.threat, map_file=args.map_file)
+
+
+def _keys_generate(args: argparse.Namespace) -> None:
+    from panopticond.commands.keys import generate_keys
+
+    print(generate_keys(args.out))
+
+
+def _keys_public(args: argparse.Namespace) -> None:
+    from panopticond.commands.keys import public_key
+
+    print(public_key(args.key))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""``panopticond explain URI|DOMAIN``: every sighting, observation and rule behind a state, so that it can be defended.
+
+Reads the store beside a running daemon; decides nothing. Pure formatting below, one query above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from panopticond.config import Config
+from panopticond.feeds.normalise import canonical
+from panopticond.model import DomainRecord, Observation, Round, public_id
+from panopticond.shared.clock import rfc3339
+from panopticond.shared.errors import PanopticonError
+from panopticond.store.interface import Standing
+from panopticond.store.sqlite import open_store
+
+RULES: Mapping[str, str] = {
+    "gone-from-zone": "two authoritative servers agree that the name is not in the zone",
+    "held-by-registry": "the registry holds the name (its name servers, address or page)",
+    "sinkholed": "the host resolves only to a sinkhole",
+    "other-page-two-rounds": "live, but in two rounds running every live answer is another page than the one first validated",
+    "live-at-a-vantage": "a 2xx that is no soft 404, parking, suspension or hold page, from at least one vantage",
+    "host-resolves": "the host resolves, unfiltered, to an address that is no sinkhole",
+    "dark-four-rounds-one-day": "not live at any vantage in at least four checked rounds spread over at least 24 hours",
+    "unreachable-seven-days": "unreachable for seven days running",
+    "no-address-one-day": "the host has had no address for 24 hours",
+    "dark-this-round": "not live at any vantage in the last round, every vantage having been checked",
+    "no-address-this-round": "the host had no address in the last round",
+    "no-rule": "no rule holds: something could not be checked",
+    "never-checked": "not checked yet",
+}
+"""Each rule of the judge in one sentence."""
+
+
+async def explain(config: Config, text: str) -> str:
+    """The whole case for a URI, host or domain; PanopticonError when nothing is known of it."""
+    store = await open_store(config.store.path)
+    try:
+        standings = await store.find(canonical(text) or text) or await store.find(text.strip().lower())
+        if not standings:
+            raise PanopticonError(f"{text}: no feed has listed this in a served TLD; nothing is known of it")
+        parts = []
+        for standing in standings:
+            rounds = await store.rounds(standing.subject.id)
+            parts.append("\n".join(_indicator(standing, rounds)))
+        domain = await store.domain(standings[0].subject.domain)
+        return "\n\n".join([*parts, *(["\n".join(_domain(domain))] if domain else [])])
+    finally:
+        await store.close()
+
+
+def _indicator(standing: Standing, rounds: Iterable[Round]) -> Iterable[str]:
+    subject, verdict = standing.subject, standing.verdict
+    yield subject.key
+    yield f"  id {public_id(subject.key)}   domain {subject.domain}   scope {subject.scope}   threats {' '.join(subject.threats)}"
+    if verdict is None:
+        yield "  state: not checked yet"
+    else:
+        since = rfc3339(verdict.since) if verdict.since else "-"
+        yield f"  state: {verdict.state} since {since}: {RULES.get(verdict.rule, verdict.rule)} [{verdict.rule}]"
+        if verdict.state == "indeterminate" and verdict.last_known and verdict.last_known_at:
+            yield f"  last determined: {verdict.last_known} at {rfc3339(verdict.last_known_at)}"
+        yield f"  delegation: {verdict.delegation}   flags: {' '.join(verdict.flags) or 'none'}"
+        if verdict.last_active:
+            gone = f", first seen gone {rfc3339(verdict.first_gone)}" if verdict.first_gone else ""
+            yield f"  last seen active {rfc3339(verdict.last_active)}{gone}"
+        yield f"  rests on the rounds of: {', '.join(rfc3339(at) for at in verdict.evidence) or 'none'}"
+    for sighting in standing.sightings:
+        ended = f", missed at {rfc3339(sighting.ended)}" if sighting.ended else ", still listed"
+        yield f"  sighting: {sighting.feed} ({sighting.threat}) from {rfc3339(sighting.first)} to {rfc3339(sighting.last)}{ended}"
+    for round_ in rounds:
+        yield f"  round {rfc3339(round_.at)}"
+        for observation in round_.observations:
+            yield f"    {_observation(observation)}"
+
+
+def _observation(observation: Observation) -> str:
+    detail = "  ".join(f"{key}={value}" for key, value in sorted(observation.detail.items()))
+    return f"{observation.kind:12} {observation.vantage:8} {observation.outcome:14} {observation.target}  {detail}".rstrip()
+
+
+def _domain(record: DomainRecord) -> Iterable[str]:
+    yield f"domain {record.domain}"
+    for observation in (record.delegation, record.registration, record.tranco, record.apex):
+        if observation is not None:
+            yield f"  {rfc3339(observation.at)} {_observation(observation)}"
+    if record.absent_since:
+        yield f"  absent from the zone since {rfc3339(record.absent_since)}"
+    if record.returned:
+        yield f"  returned to the zone after five days' absence at {rfc3339(record.returned)}"

@@ -1,0 +1,104 @@
+"""The flow, as one coroutine: this file is the diagram.
+
+feeds -rows-> normalise -indicators-> store <-> window -due-> probes -observations-> judge -> store
+                                        | daily: snapshot, report, aggregates -> sign -> publish -> serve
+
+Sinks stand outside, sources inside. SIGTERM ends the sources; what they had begun is either recorded whole or not at
+all, so nothing is half done; then a publication under way and the answers under way finish, under a deadline.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+
+from panopticond.config import Config
+from panopticond.feeds.follow import follow
+from panopticond.schedule import Bell, Duty, probe_due
+from panopticond.serve.app import serve
+from panopticond.shared.control import notify, serve_control
+from panopticond.shared.settings import seconds
+from panopticond.snapshot.publish import Press, press, publish_daily
+from panopticond.status import Health, status
+from panopticond.store.interface import Watch
+from panopticond.upkeep import refresh_tranco, test_resolvers, thin_history
+from panopticond.wiring import Parts, assemble
+
+log = logging.getLogger(__name__)
+
+
+async def run(config: Config) -> None:
+    """Run the daemon until SIGTERM or SIGINT; returns once everything has drained."""
+    printing = press(config)
+    async with assemble(config) as parts:
+        health, bell = Health(), Bell()
+        for watch in await parts.store.watches():
+            _keep(parts, watch)
+
+        async def answer(request: dict[str, Any]) -> Mapping[str, Any]:
+            return await status(parts, health, request)
+
+        async with trio.open_nursery() as sinks:
+            socket = config.status
+            await sinks.start(serve_control, socket.socket, int(socket.mode, 8), answer, name="status")
+            if config.serve.enabled:
+                await sinks.start(serve, config, name="serve")
+            async with trio.open_nursery() as publishers:
+                async with trio.open_nursery() as sources:
+                    await sources.start(_end_on_signal, sources.cancel_scope, name="signals")
+                    await _start_sources(parts, sources, health, bell)
+                    _start_publishers(parts, publishers, printing)
+                    notify("READY=1")
+                    log.info("ready: %d feeds, %d indicators", len(parts.feeds), len(parts.window))
+                notify("STOPPING=1")
+                log.info("stopping")
+                publishers.cancel_scope.cancel()
+            sinks.cancel_scope.deadline = trio.current_time() + min(1.0, seconds(config.drain))
+
+
+async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, bell: Bell) -> None:
+    def on_new(watch: Watch) -> None:
+        _keep(parts, watch)
+        bell.ring()
+
+    if parts.tranco is not None:
+        await sources.start(refresh_tranco, parts, health, name="tranco")
+    await sources.start(test_resolvers, parts, health, name="quad9 self-test")
+    sources.start_soon(thin_history, parts, name="thin history")
+    duty = Duty(parts.window, parts.store, parts.prober, parts.clock, parts.judge, parts.listing_of, health.count)
+
+    async def probe(task_status: trio.TaskStatus[None]) -> None:
+        concurrency = parts.config.validation.concurrency
+        await probe_due(duty, concurrency=concurrency, bell=bell, task_status=task_status)
+
+    await sources.start(probe, name="probe due")
+    for spec in parts.feeds:
+        names = parts.names_of(spec.name)
+        await sources.start(follow, spec, parts.store, parts.http, names, parts.clock, on_new, name=f"feed {spec.name}")
+
+
+def _start_publishers(parts: Parts, publishers: trio.Nursery, printing: Press) -> None:
+    for tld in parts.tlds:
+
+        async def today(tld: Any = tld) -> Any:
+            return await parts.today(tld)
+
+        publishers.start_soon(publish_daily, printing, parts.store, tld, parts.clock, today, name=f"publish {tld.name}")
+
+
+def _keep(parts: Parts, watch: Watch) -> None:
+    if watch.check:
+        parts.window.add(watch, parts.clock.now())
+
+
+async def _end_on_signal(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            log.info("%s: ending", signal.Signals(number).name)
+            scope.cancel()
+            return

@@ -1,0 +1,60 @@
+"""Beside the flow: what must be kept fresh for it. Tranco's daily list, the resolvers' self-test, thinning of history."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+
+import trio
+
+from panopticond.shared.errors import FetchError
+from panopticond.shared.settings import seconds
+from panopticond.status import Health
+from panopticond.wiring import Parts
+
+SELF_TEST_SECONDS = 3600.0
+THIN_SECONDS = 6 * 3600.0
+RETRY_SECONDS = 900.0
+log = logging.getLogger(__name__)
+
+
+async def refresh_tranco(
+    parts: Parts, health: Health, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Fetch the popularity list now and then daily (policy time); a failure is tried again and shown in status."""
+    assert parts.tranco is not None  # noqa: S101 - main starts this only with a list configured
+    every = seconds(parts.config.tranco.every)
+    while True:
+        try:
+            await parts.tranco.refresh(parts.clock.now())
+            health.tranco_problem, wait = "", every
+        except FetchError as error:
+            health.tranco_problem, wait = f"no popularity list: {error}", min(RETRY_SECONDS, every)
+            log.warning("tranco: %s", error)
+        task_status.started()
+        task_status = trio.TASK_STATUS_IGNORED
+        await parts.clock.sleep(wait)
+
+
+async def test_resolvers(
+    parts: Parts, health: Health, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Ask the filtering resolver what must look blocked and what must look absent, hourly (policy time)."""
+    task_status.started()
+    while parts.config.quad9.enabled:
+        problems = await parts.resolvers.self_test(parts.clock.now())
+        if problems != health.quad9_problems:
+            for problem in problems:
+                log.warning("quad9 self-test: %s", problem)
+        health.quad9_problems = problems
+        await parts.clock.sleep(SELF_TEST_SECONDS)
+
+
+async def thin_history(parts: Parts) -> None:
+    """Drop observations older than the retention that nothing rests on, every six hours (policy time)."""
+    keep = dt.timedelta(seconds=seconds(parts.config.validation.retention))
+    while True:
+        await parts.clock.sleep(THIN_SECONDS)
+        dropped = await parts.store.thin(parts.clock.now() - keep)
+        if dropped:
+            log.info("thinned %d observations older than %s", dropped, parts.config.validation.retention)

@@ -1,0 +1,233 @@
+"""From the configuration to the objects the flow needs: everything ``main`` and the commands hand to each other.
+
+Nothing runs here; ``assemble`` opens the store and the DNS sockets and gives them back closed. What a room needs of the
+configuration is read in this one place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from panopticond import __version__
+from panopticond.config import Config, Tld, tlds
+from panopticond.feeds.catalogue import FeedSpec, resolve
+from panopticond.judge.verdict import Listing, judge
+from panopticond.model import Round, Subject, Verdict
+from panopticond.probe.delegation import Delegations, ZonePolicy
+from panopticond.probe.dnsclient import DnsClient
+from panopticond.probe.guard import Guard, must_not_fetch
+from panopticond.probe.quad9 import Resolvers
+from panopticond.probe.registration import Registrations
+from panopticond.probe.round import Every, Prober, Probes, TldPlan
+from panopticond.probe.tranco import Tranco
+from panopticond.probe.web import WebProber
+from panopticond.probe.webcontrol import WebLimits
+from panopticond.probe.webrisk import WebRisk
+from panopticond.probe.webvantage import web_vantage
+from panopticond.schedule import FeedMeta, listing_of
+from panopticond.shared.clock import Clock
+from panopticond.shared.http import Http
+from panopticond.shared.names import Names, TldPolicy
+from panopticond.shared.settings import read_secret, seconds
+from panopticond.snapshot.licences import FeedFacts
+from panopticond.snapshot.publish import Today
+from panopticond.store.interface import Standing
+from panopticond.store.sqlite import SqliteStore, open_store
+from panopticond.window import Window
+
+USER_AGENT = f"panopticond/{__version__} (+domain-abuse validation for ccTLD registries)"
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What ``assemble`` made, by role."""
+
+    config: Config
+    tlds: tuple[Tld, ...]
+    clock: Clock
+    store: SqliteStore
+    http: Http
+    names: Names
+    feeds: tuple[FeedSpec, ...]
+    guard: Guard
+    resolvers: Resolvers
+    prober: Prober
+    tranco: Tranco | None
+    webrisk: WebRisk | None
+    window: Window
+    judge: Callable[[Subject, Sequence[Round], Listing], Verdict]
+    listing_of: Callable[[Standing], Listing]
+
+    def names_of(self, feed: str) -> Names:
+        """The served names, narrowed to the TLDs that take this feed."""
+        return Names([policy(tld) for tld in self.tlds if not tld.feeds or feed in tld.feeds])
+
+    async def today(self, tld: Tld) -> Today:
+        """What a publication needs to know of this moment."""
+        facts = []
+        for spec in self.feeds:
+            if not tld.feeds or spec.name in tld.feeds:
+                health = await self.store.feed_health(spec.name)
+                facts.append(
+                    FeedFacts(spec.name, spec.format, spec.licence, spec.trust, spec.absence, spec.threat, health)
+                )
+        return Today(tuple(facts), tranco_list=self.tranco.list_id if self.tranco else None)
+
+
+@contextlib.asynccontextmanager
+async def assemble(config: Config) -> AsyncIterator[Parts]:
+    """Open what the flow needs; ConfigurationError and StoreError before anything else has started."""
+    served = tuple(tlds(config))
+    clock = Clock.from_settings(config.clock, lab=config.lab)
+    feeds = tuple(resolve(feed) for feed in config.feed)
+    names = Names([policy(tld) for tld in served])
+    http = Http(USER_AGENT)
+    guard = Guard(config.validation.allow_networks)
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(await open_store(Path(config.store.path)))
+        to_authorities = await stack.enter_async_context(_dns(config, config.dns.rate_per_server))
+        to_resolvers = await stack.enter_async_context(_dns(config, config.quad9.rate))
+        resolvers = Resolvers(
+            to_resolvers,
+            filtered=config.quad9.filtered,
+            unfiltered=config.quad9.unfiltered,
+            sinkholes=config.validation.sinkholes,
+            hold_ip={str(tld.name): frozenset(tld.hold_ip) for tld in served},
+            canary=config.quad9.blocked_canary,
+        )
+        tranco = _tranco(config, http)
+        webrisk = _webrisk(config, http)
+        probes = Probes(
+            delegation=_delegations(config, served, to_authorities, guard),
+            address=resolvers,
+            quad9=resolvers if config.quad9.enabled else None,
+            web=_web(config, guard, resolvers, names, clock),
+            webrisk=webrisk,
+            tranco=tranco,
+            registration=_registrations(config, served, http),
+        )
+        plans = {str(tld.name): TldPlan(_vantages(config, tld), tld.hold_page) for tld in served}
+        validation = config.validation
+        meta = {spec.name: FeedMeta(spec.absence, spec.trust) for spec in feeds}
+        critical = frozenset(name.lower() for tld in served for name in tld.critical)
+        yield Parts(
+            config=config,
+            tlds=served,
+            clock=clock,
+            store=store,
+            http=http,
+            names=names,
+            feeds=feeds,
+            guard=guard,
+            resolvers=resolvers,
+            prober=Prober(probes, plans, must_not_fetch=must_not_fetch, every=_every(config)),
+            tranco=tranco,
+            webrisk=webrisk,
+            window=Window(
+                seconds(validation.window), validation.checks_per_window, seconds(validation.first_check_within)
+            ),
+            judge=partial(judge, popular_rank=config.tranco.popular_rank),
+            listing_of=partial(listing_of, feeds=meta, critical=critical),
+        )
+
+
+def policy(tld: Tld) -> TldPolicy:
+    """How a TLD delegates, as ``names`` needs it."""
+    return TldPolicy(
+        str(tld.name), frozenset(tld.suffixes), frozenset(tld.registry_zones), frozenset(tld.shared_services)
+    )
+
+
+def _dns(config: Config, rate: float) -> DnsClient:
+    return DnsClient(rate_per_server=rate, timeout_seconds=seconds(config.dns.timeout), attempts=config.dns.attempts)
+
+
+def _delegations(config: Config, served: Sequence[Tld], client: DnsClient, guard: Guard) -> Delegations:
+    policies = {
+        str(tld.name): ZonePolicy(
+            str(tld.name),
+            tld.servers,
+            frozenset(tld.registry_zones),
+            frozenset(tld.hold_ns),
+            frozenset(tld.hold_ip),
+        )
+        for tld in served
+    }
+    every = seconds(config.dns.wildcard_test_every)
+    return Delegations(client, policies, roots=config.dns.roots, guard=guard, wildcard_test_seconds=every)
+
+
+def _web(config: Config, guard: Guard, resolvers: Resolvers, names: Names, clock: Clock) -> WebProber:
+    vantages = [
+        web_vantage(
+            name=vantage.name,
+            country=vantage.country,
+            proxy=vantage.proxy,
+            credentials_file=vantage.credentials_file,
+            username_template=vantage.username_template,
+            control_uri=vantage.control_uri,
+            error_headers=vantage.error_headers,
+            proxy_error_statuses=vantage.proxy_error_statuses,
+        )
+        for vantage in config.vantage
+    ]
+
+    async def resolve_host(host: str) -> tuple[str, ...] | None:
+        seen = await resolvers.address(host, host.rpartition(".")[2], clock.now())
+        return None if seen.outcome == "indeterminate" else tuple(seen.detail.get("addresses", "").split())
+
+    validation = config.validation
+    limits = WebLimits(
+        connect_seconds=seconds(validation.connect_timeout),
+        deadline_seconds=seconds(validation.probe_deadline),
+        body_bytes=validation.body_limit_bytes,
+        per_host_seconds=validation.per_host_seconds,
+    )
+    return WebProber(
+        vantages, guard=guard, resolve=resolve_host, registered_domain=names.registered_domain, limits=limits
+    )
+
+
+def _vantages(config: Config, tld: Tld) -> tuple[str, ...]:
+    return tld.vantages or tuple(vantage.name for vantage in config.vantage)
+
+
+def _every(config: Config) -> Every:
+    def span(text: str) -> dt.timedelta:
+        return dt.timedelta(seconds=seconds(text))
+
+    return Every(
+        webrisk=span(config.webrisk.every),
+        tranco=span(config.tranco.every),
+        registration=span(config.registration.every),
+        apex=span(config.validation.apex_every),
+    )
+
+
+def _tranco(config: Config, http: Http) -> Tranco | None:
+    settings = config.tranco
+    return Tranco(http, settings.url, id_url=settings.id_url) if settings.enabled else None
+
+
+def _webrisk(config: Config, http: Http) -> WebRisk | None:
+    settings = config.webrisk
+    if settings.key_file is None:
+        return None
+    key = read_secret(settings.key_file)
+    return WebRisk(http, url=settings.url, key=key, daily_budget=settings.daily_budget, rate_per_second=settings.rate)
+
+
+def _registrations(config: Config, served: Sequence[Tld], http: Http) -> Registrations | None:
+    if not config.registration.enabled:
+        return None
+    servers: Mapping[str, tuple[str, bool]] = {
+        str(tld.name): (tld.rdap.url, tld.rdap.authoritative) for tld in served if tld.rdap.url
+    }
+    return Registrations(
+        http, servers, rate_per_second=config.registration.rate, bootstrap=config.registration.bootstrap
+    )
