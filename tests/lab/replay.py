@@ -56,6 +56,8 @@ CAPTURES: tuple[tuple[str, str, Threat], ...] = (
     ("eset_misp/*.json", "misp", "malware"),
 )
 """(files below DATA/feeds, format, threat); a format this build does not read is left out, and said so."""
+JOINABLE = frozenset({"url-list", "phishtank-csv", "tweetfeed-csv", "jpcert-csv"})
+"""Formats of one row a line, in which many captures can stand in one body."""
 SERIES_LIMIT = 10
 """Files of one pattern: the newest, and others spread evenly over the rest."""
 HOURS = 23.0
@@ -64,16 +66,13 @@ LEAST_SECONDS = 75.0
 SECONDS_PER_INDICATOR = 0.06
 PROVIDER = "post-office.zz"
 _PLAIN_SUFFIX = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
-_MODEL: tuple[tuple[float, dict[str, object]], ...] = (
-    (0.68, {"page": "kit"}),
-    (0.10, {"page": "not-found"}),
-    (0.06, {"page": "parked", "root": None}),
-    (0.05, {"page": "suspended", "root": None}),
-    (0.04, {"link": "refused"}),
-    (0.04, {"page": "kit", "only_country": "DE"}),
-    (0.03, {"page": "challenge", "root": None}),
+_ALIVE: dict[str, object] = {"page": "kit"}
+_TURNS: tuple[dict[str, object], ...] = (
+    *(_ALIVE, {"page": "not-found"}, _ALIVE, {"page": "kit", "only_country": "DE"}, _ALIVE),
+    *({"page": "parked", "root": None}, _ALIVE, _ALIVE, {"link": "refused"}, _ALIVE),
+    *({"page": "suspended", "root": None}, _ALIVE, {"page": "challenge", "root": None}, _ALIVE),
 )
-"""How web hosts behave: (share, fields of their Behaviour)."""
+"""Fields of the web hosts' Behaviour, in turn over the delegated domains, those with most indicators first."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -92,7 +91,7 @@ class Line(msgspec.Struct, frozen=True):
 def run_replay(data: Path, tld: str, out: Path, *, seed: int = 1) -> int:
     """Run it; the exit status is 0 when every count is above 0."""
     clear(out)
-    captured = list(captures(data / "feeds"))
+    captured = list(captures((data / "feeds").resolve(), out / "feeds"))
     zone = zone_file(data, tld)
     zones = registry_zones(data, tld)
     tell(f"{len(captured)} captured feeds, the zone {zone.name}, registry zones {' '.join(zones) or 'none'}")
@@ -124,23 +123,43 @@ def run_replay(data: Path, tld: str, out: Path, *, seed: int = 1) -> int:
     return 0 if all(msgspec.to_builtins(line).values()) else 1
 
 
-def captures(folder: Path) -> Iterator[tuple[Path, FeedServer]]:
-    """Every captured feed in a format this build reads, as a feed the lab can serve; LabError when there is none."""
+def captures(folder: Path, joined: Path) -> Iterator[tuple[Path, FeedServer]]:
+    """Every captured feed in a format this build reads, as a feed the lab can serve; LabError when there is none.
+
+    The captures of one feed at many times become one body in ``joined``, its rows in the order of capture.
+    """
     unread: set[str] = set()
     seen = 0
     for pattern, form, threat in CAPTURES:
-        paths = _spread([path for path in sorted(folder.glob(pattern)) if path.is_file()])
+        paths = [path for path in sorted(folder.glob(pattern)) if path.is_file()]
         if form not in FORMATS:
             unread |= {form} if paths else set()
             continue
-        for path in paths:
+        if len(paths) > 1 and form in JOINABLE:
+            paths = [_join(paths, joined / re.sub(r"[^a-z0-9]+", "-", pattern.lower()).strip("-"))]
+        for path in _spread(paths):
             seen += 1
-            name = re.sub(r"[^a-z0-9]+", "-", str(path.relative_to(folder)).lower()).strip("-")[:60]
+            base = folder if path.is_relative_to(folder) else joined
+            name = re.sub(r"[^a-z0-9]+", "-", str(path.relative_to(base)).lower()).strip("-")[:60]
             yield path, FeedServer(name, form, threat, "reputable", "aged-out", licence="remediation")
     if unread:
         tell(f"captures in formats not read by this build are left out: {' '.join(sorted(unread))}")
     if not seen:
         raise LabError(f"no captured feed is under {folder}; DATA must be the folder that holds feeds/ and zones/")
+
+
+def _join(paths: Sequence[Path], target: Path) -> Path:
+    """One file of many captures; a header line that every one of them begins with stands once."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    bodies = [path.read_bytes() for path in paths]
+    header = bodies[0].partition(b"\n")[0] + b"\n"
+    shared = header if all(body.startswith(header) for body in bodies) else b""
+    with target.open("wb") as out:
+        out.write(shared)
+        for body in bodies:
+            rest = body.removeprefix(shared)
+            out.write(rest if rest.endswith(b"\n") or not rest else rest + b"\n")
+    return target
 
 
 def _spread(paths: Sequence[Path]) -> list[Path]:
@@ -195,6 +214,9 @@ def make_replay(
     by_domain: dict[str, list[Indicator]] = {}
     for indicator in indicators:
         by_domain.setdefault(indicator.domain, []).append(indicator)
+    delegated = {name: name in owners or _made_up(seed, tld, name) for name in by_domain}
+    order = sorted(by_domain, key=lambda name: (not delegated[name], -len(by_domain[name]), name))
+    turns = {name: at for at, name in enumerate(order)}
     return World(
         seed=seed,
         tlds=(tld,),
@@ -213,12 +235,22 @@ def make_replay(
     )
 
 
-def _domain(seed: int, tld: str, name: str, rows: Sequence[Indicator], in_zone: bool, start: dt.datetime) -> Domain:
+def _made_up(seed: int, tld: str, name: str) -> bool:
+    """Whether a name below a registry zone, of which no zone file is at hand, is delegated; most are."""
+    return name.count(".") > tld.count(".") + 1 and random.Random(f"{seed} zone {name}").random() < 0.8
+
+
+def _domain(
+    seed: int,
+    tld: str,
+    name: str,
+    rows: Sequence[Indicator],
+    delegated: bool,
+    fields: dict[str, object],
+    start: dt.datetime,
+) -> Domain:
     rng = random.Random(f"{seed} {name}")
-    third_level = name.count(".") > tld.count(".") + 1
-    delegated = in_zone or (third_level and rng.random() < 0.8)
     registered = delegated or rng.random() < 0.3
-    fields = _behaviour(rng)
     hosts = {row.host for row in rows} | {name}
     return Domain(
         name=name,
@@ -233,21 +265,12 @@ def _domain(seed: int, tld: str, name: str, rows: Sequence[Indicator], in_zone: 
     )
 
 
-def _behaviour(rng: random.Random) -> dict[str, object]:
-    dice = rng.random()
-    for share, fields in _MODEL:
-        if dice < share:
-            return fields
-        dice -= share
-    return _MODEL[0][1]
-
-
 def _host(
     rng: random.Random, host: str, rows: Sequence[Indicator], fields: dict[str, object], start: dt.datetime
 ) -> Host:
     uris = [row.uri for row in rows if row.uri is not None and row.host == host]
     address = f"198.51.100.{rng.randint(1, 250)}"
-    web = msgspec.convert(fields, dict[str, object]) | {"start": start, "seed": rng.randint(1, 1 << 30)}
+    web = fields | {"start": start, "seed": rng.randint(1, 1 << 30)}
     if any(uri.startswith("https:") for uri in uris):
         web["tls"] = "valid"
     paths = tuple(dict.fromkeys(_path(uri) for uri in uris))
