@@ -25,7 +25,7 @@ from panopticond.shared.settings import seconds
 from panopticond.snapshot.publish import Press, press, publish_daily
 from panopticond.status import Health, status
 from panopticond.store.interface import Watch
-from panopticond.upkeep import refresh_tranco, test_resolvers, thin_history
+from panopticond.upkeep import refresh_tranco, thin_history, watch_resolvers
 from panopticond.wiring import Parts, assemble
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, be
 
     if parts.tranco is not None:
         await sources.start(refresh_tranco, parts, health, name="tranco")
-    await sources.start(test_resolvers, parts, health, name="quad9 self-test")
+    await sources.start(watch_resolvers, parts, health, name="quad9 self-test")
     sources.start_soon(thin_history, parts, name="thin history")
     duty = Duty(parts.window, parts.store, parts.prober, parts.clock, parts.judge, parts.listing_of, health.count)
 

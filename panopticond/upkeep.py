@@ -1,4 +1,4 @@
-"""Beside the flow: what must be kept fresh for it. Tranco's daily list, the resolvers' self-test, thinning of history."""
+"""Beside the flow, what must be kept fresh: Tranco's daily list, the resolvers' self-test, thinning of history."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def refresh_tranco(
         await parts.clock.sleep(wait)
 
 
-async def test_resolvers(
+async def watch_resolvers(
     parts: Parts, health: Health, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Ask the filtering resolver what must look blocked and what must look absent, hourly (policy time)."""

@@ -19,7 +19,7 @@ RULES: Mapping[str, str] = {
     "gone-from-zone": "two authoritative servers agree that the name is not in the zone",
     "held-by-registry": "the registry holds the name (its name servers, address or page)",
     "sinkholed": "the host resolves only to a sinkhole",
-    "other-page-two-rounds": "live, but in two rounds running every live answer is another page than the one first validated",
+    "other-page-two-rounds": "live, but for two rounds every live answer is another page than the one first validated",
     "live-at-a-vantage": "a 2xx that is no soft 404, parking, suspension or hold page, from at least one vantage",
     "host-resolves": "the host resolves, unfiltered, to an address that is no sinkhole",
     "dark-four-rounds-one-day": "not live at any vantage in at least four checked rounds spread over at least 24 hours",
@@ -53,7 +53,8 @@ async def explain(config: Config, text: str) -> str:
 def _indicator(standing: Standing, rounds: Iterable[Round]) -> Iterable[str]:
     subject, verdict = standing.subject, standing.verdict
     yield subject.key
-    yield f"  id {public_id(subject.key)}   domain {subject.domain}   scope {subject.scope}   threats {' '.join(subject.threats)}"
+    yield f"  id {public_id(subject.key)}   domain {subject.domain}   scope {subject.scope}"
+    yield f"  threats {' '.join(subject.threats)}"
     if verdict is None:
         yield "  state: not checked yet"
     else:
@@ -68,7 +69,8 @@ def _indicator(standing: Standing, rounds: Iterable[Round]) -> Iterable[str]:
         yield f"  rests on the rounds of: {', '.join(rfc3339(at) for at in verdict.evidence) or 'none'}"
     for sighting in standing.sightings:
         ended = f", missed at {rfc3339(sighting.ended)}" if sighting.ended else ", still listed"
-        yield f"  sighting: {sighting.feed} ({sighting.threat}) from {rfc3339(sighting.first)} to {rfc3339(sighting.last)}{ended}"
+        span = f"from {rfc3339(sighting.first)} to {rfc3339(sighting.last)}{ended}"
+        yield f"  sighting: {sighting.feed} ({sighting.threat}) {span}"
     for round_ in rounds:
         yield f"  round {rfc3339(round_.at)}"
         for observation in round_.observations:
@@ -77,7 +79,8 @@ def _indicator(standing: Standing, rounds: Iterable[Round]) -> Iterable[str]:
 
 def _observation(observation: Observation) -> str:
     detail = "  ".join(f"{key}={value}" for key, value in sorted(observation.detail.items()))
-    return f"{observation.kind:12} {observation.vantage:8} {observation.outcome:14} {observation.target}  {detail}".rstrip()
+    seen = f"{observation.kind:12} {observation.vantage:8} {observation.outcome:14} {observation.target}"
+    return f"{seen}  {detail}".rstrip()
 
 
 def _domain(record: DomainRecord) -> Iterable[str]:
