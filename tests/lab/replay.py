@@ -66,11 +66,17 @@ LEAST_SECONDS = 75.0
 SECONDS_PER_INDICATOR = 0.06
 PROVIDER = "post-office.zz"
 _PLAIN_SUFFIX = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
-_ALIVE: dict[str, object] = {"page": "kit"}
-_TURNS: tuple[dict[str, object], ...] = (
-    *(_ALIVE, {"page": "not-found"}, _ALIVE, {"page": "kit", "only_country": "DE"}, _ALIVE),
-    *({"page": "parked", "root": None}, _ALIVE, _ALIVE, {"link": "refused"}, _ALIVE),
-    *({"page": "suspended", "root": None}, _ALIVE, {"page": "challenge", "root": None}, _ALIVE),
+Fields = dict[str, object]
+_ALIVE: Fields = {"page": "kit"}
+_CLOAKED: Fields = {"page": "kit", "only_country": "DE"}
+_MISSING: Fields = {"page": "not-found"}
+_PARKED: Fields = {"page": "parked", "root": None}
+_SUSPENDED: Fields = {"page": "suspended", "root": None}
+_REFUSED: Fields = {"link": "refused"}
+_CHALLENGE: Fields = {"page": "challenge", "root": None}
+_TURNS = (
+    *(_ALIVE, _MISSING, _ALIVE, _CLOAKED, _ALIVE, _PARKED, _ALIVE),
+    *(_ALIVE, _REFUSED, _ALIVE, _SUSPENDED, _ALIVE, _CHALLENGE, _ALIVE),
 )
 """Fields of the web hosts' Behaviour, in turn over the delegated domains, those with most indicators first."""
 
@@ -225,7 +231,8 @@ def make_replay(
         end=start + dt.timedelta(hours=HOURS + 6),
         publications=(start + dt.timedelta(hours=HOURS),),
         domains=tuple(
-            _domain(seed, tld, name, rows, name in owners, start) for name, rows in sorted(by_domain.items())
+            _domain(seed, tld, name, rows, delegated[name], _TURNS[turns[name] % len(_TURNS)], start)
+            for name, rows in sorted(by_domain.items())
         ),
         feeds=tuple(feed for _, feed in captured),
         mailboxes=(),
@@ -246,7 +253,7 @@ def _domain(
     name: str,
     rows: Sequence[Indicator],
     delegated: bool,
-    fields: dict[str, object],
+    fields: Fields,
     start: dt.datetime,
 ) -> Domain:
     rng = random.Random(f"{seed} {name}")
@@ -265,9 +272,7 @@ def _domain(
     )
 
 
-def _host(
-    rng: random.Random, host: str, rows: Sequence[Indicator], fields: dict[str, object], start: dt.datetime
-) -> Host:
+def _host(rng: random.Random, host: str, rows: Sequence[Indicator], fields: Fields, start: dt.datetime) -> Host:
     uris = [row.uri for row in rows if row.uri is not None and row.host == host]
     address = f"198.51.100.{rng.randint(1, 250)}"
     web = fields | {"start": start, "seed": rng.randint(1, 1 << 30)}

@@ -7,6 +7,7 @@ import hashlib
 import random
 from collections.abc import Mapping
 from email.utils import format_datetime
+from pathlib import Path
 
 from tests.lab.internet.http import Reply
 from tests.lab.internet.state import Internet
@@ -26,6 +27,7 @@ class Feeds:
             for listing in domain.listings:
                 self._listings[listing.feed].append(listing)
         self._asked: set[str] = set()
+        self._files = {name: Path(path).read_bytes() for name, path in state.world.feed_files.items()}
 
     def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Reply:
         feed = self._feeds.get(target.strip("/").partition("?")[0])
@@ -50,7 +52,8 @@ class Feeds:
         moments = [
             moment for row in self._listings[feed.name] for moment in (row.start, row.end) if moment and moment <= at
         ]
-        body = render(feed, rows, self._state.world.seed).encode()
+        captured = self._files.get(feed.name)
+        body = captured if captured is not None else render(feed, rows, self._state.world.seed).encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
         changed = format_datetime(max(moments, default=self._state.world.start).replace(microsecond=0), usegmt=True)
         validators = {"ETag": etag, "Last-Modified": changed}
