@@ -36,7 +36,7 @@ class Attempt(msgspec.Struct, frozen=True):
     sentence: str = ""
     """What went wrong, for every result but ``body`` and ``unchanged``."""
     bytes_read: int = 0
-    tally: Tally = Tally()
+    tally: Tally = msgspec.field(default_factory=Tally)
     changed: bool = True
     """The body differs from the last one in what it lists, not only in its bytes."""
     etag: str | None = None

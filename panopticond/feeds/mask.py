@@ -22,6 +22,8 @@ _WORD = r"[0-9_-]|%(?:25)*(?:3[0-9]|2[Dd]|5[Ff]|[89A-Fa-f][0-9A-Fa-f])"
 _MARK = r"[.+~!$'*^`{|}]|%(?:25)*(?:2[147ABEabe]|5[Ee]|6[0]|7[B-Eb-e])"
 _LABEL = rf"(?:{_LETTER}|{_WORD}){{1,200}}"
 _ADDRESS = re.compile(
+    # never from inside an escape, or its digits would pass for letters
+    r"(?<!%(?=[0-9A-Fa-f]{2}))(?<!%[0-9A-Fa-f](?=[0-9A-Fa-f]))(?<!%25(?=[0-9A-Fa-f]{2}))(?<!%25[0-9A-Fa-f](?=[0-9A-Fa-f]))"
     rf"(?:(?:{_LETTER}|{_WORD}|{_MARK}){{1,128}}|%[0-9A-Fa-f]{{2}}){_AT}"
     rf"{_LABEL}(?:{_DOT}{_LABEL})*{_DOT}(?:(?:{_LETTER}|%(?:25)*[89A-Fa-f][0-9A-Fa-f]){{2}}|xn--){_LABEL.replace('{1,', '{0,')}"
 )
