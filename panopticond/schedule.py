@@ -8,14 +8,15 @@ at all: cancelled in the middle it is lost, and only it. What a probe or the jud
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 import trio
 
+from panopticond.judge.listing import listing_of as judge_listing
 from panopticond.judge.verdict import Listing
-from panopticond.model import DomainRecord, Observation, Round, Subject, Verdict
+from panopticond.model import Absence, DomainRecord, Observation, Round, Subject, Trust, Verdict
 from panopticond.probe.round import Extras
 from panopticond.store.interface import Standing, Store
 from panopticond.window import Window, worth_asking
@@ -60,6 +61,13 @@ class Bell:
         self._rung = trio.Event()
 
 
+class FeedMeta(msgspec.Struct, frozen=True):
+    """What the configuration says of a feed, as far as judging goes."""
+
+    absence: Absence
+    trust: Trust
+
+
 class Checked(msgspec.Struct, frozen=True):
     """One round as it was recorded, for whoever watches."""
 
@@ -77,25 +85,18 @@ class Duty(msgspec.Struct, frozen=True):
     clock: PolicyClock
     judge: Callable[[Subject, Sequence[Round], Listing], Verdict]
     listing_of: Callable[[Standing], Listing]
-    """What feeds and operator say now: ``panopticond.judge.listing.listing_of`` with the configured feeds."""
+    """What feeds and operator say now: :func:`listing_of` with the configured feeds."""
     on_round: Callable[[Checked], Awaitable[None]] | None = None
 
 
 async def probe_due(
-    window: Window,
-    store: Store,
-    prober: Rounds,
-    clock: PolicyClock,
-    judge: Callable[[Subject, Sequence[Round], Listing], Verdict],
+    duty: Duty,
     *,
     concurrency: int,
-    listing_of: Callable[[Standing], Listing],
     bell: Bell,
-    on_round: Callable[[Checked], Awaitable[None]] | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Check what is due, ``concurrency`` rounds at once, until cancelled; ``bell`` tells of additions to the window."""
-    duty = Duty(window, store, prober, clock, judge, listing_of, on_round)
     slots = trio.Semaphore(concurrency, max_value=concurrency)
 
     async def check(indicator_id: int) -> None:
@@ -144,6 +145,16 @@ async def check_once(duty: Duty, indicator_id: int) -> Checked:
     if duty.on_round is not None:
         await duty.on_round(checked)
     return checked
+
+
+def listing_of(standing: Standing, feeds: Mapping[str, FeedMeta], critical: Collection[str] = ()) -> Listing:
+    """What feeds and operator say of an indicator now; ``critical`` are the domains on the managers' lists."""
+    return judge_listing(
+        standing.sightings,
+        {name: meta.absence for name, meta in feeds.items()},
+        decision=standing.decision,
+        critical=standing.subject.domain in critical,
+    )
 
 
 def carry_over(before: Verdict | None, verdict: Verdict) -> Verdict:

@@ -28,6 +28,8 @@ RETURN_AFTER = dt.timedelta(days=5)
 ABSENT_REGISTRATION = dt.timedelta(hours=1)
 """Out of the zone, the registration tells undelegated from nonexistent and is asked again after this."""
 _SHARED_ANSWERS = 20_000
+_REGISTRATIONS_AT_ONCE = 16
+"""RDAP servers are asked about once a second: beyond so many waiting, rounds go on without and ask the next time."""
 
 T = TypeVar("T")
 Now = Callable[[], dt.datetime]
@@ -159,6 +161,7 @@ class Prober:
         self._every = every or Every()
         self._deadline_seconds = deadline_seconds
         self._recent: OrderedDict[tuple[str, ...], _Shared] = OrderedDict()
+        self._asking_registrations = 0
 
     async def check(
         self, subject: Subject, known: DomainRecord | None, due: Extras, now: Now
@@ -225,7 +228,17 @@ class Prober:
     async def _registration(self, subject: Subject, now: Now) -> Observation:
         probe, domain = self._probes.registration, subject.domain
         assert probe is not None  # noqa: S101 - asked only when it is configured
-        return await self._share("registration", domain, now, lambda at: probe.check(domain, subject.tld, at))
+
+        async def ask(at: dt.datetime) -> Observation:
+            if self._asking_registrations >= _REGISTRATIONS_AT_ONCE:
+                return Observation("registration", domain, "direct", at, "indeterminate", {"reason": "busy"})
+            self._asking_registrations += 1
+            try:
+                return await probe.check(domain, subject.tld, at)
+            finally:
+                self._asking_registrations -= 1
+
+        return await self._share("registration", domain, now, ask)
 
     async def _apex(self, name: str, plan: TldPlan, now: Now) -> Observation:
         web, vantage, pages = self._probes.web, plan.vantages[0], plan.hold_pages
