@@ -210,7 +210,7 @@ class World(msgspec.Struct, frozen=True):
     shared_services: tuple[str, ...] = ("pages.zz",)
     quiet_names: tuple[str, ...] = ()
     """Registered names of the zone that no feed lists, typo-squats for the review list among them. Each is delegated."""
-    hold_page: str = "This domain name is on hold by decision of its registry"
+    hold_page: str = "This name is on hold by the registry"
     """Text of the registry's hold page: its title and its first paragraph (``hold_page`` of the daemons)."""
     zone_files: dict[str, str] = {}
     """By TLD: a master file (perhaps .gz) whose delegated owners exist beside the domains; for replays."""
