@@ -24,7 +24,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An object of the file: unknown keys are refused."""
 
 
-class Rdap(Section):
+class Rdap(Section, frozen=True):
     """``rdap``: the registry's own server and the account that may see contacts."""
 
     url: str
@@ -37,7 +37,7 @@ class Rdap(Section):
     timeout: Duration = "15s"
 
 
-class Smtp(Section):
+class Smtp(Section, frozen=True):
     """``smtp``: the mail server arke hands its notices to. ``from`` is the address holders see and answer."""
 
     host: str
@@ -51,14 +51,14 @@ class Smtp(Section):
     helo: str | None = None
 
 
-class Account(Section):
+class Account(Section, frozen=True):
     """``account``: how arke signs in at the repository, when ``records`` is a URL."""
 
     username: str
     password_file: str
 
 
-class RecheckVantage(Section):
+class RecheckVantage(Section, frozen=True):
     """One place the re-check looks from; without ``proxy`` it is this host."""
 
     name: str
@@ -68,7 +68,7 @@ class RecheckVantage(Section):
     control_uri: str | None = None
 
 
-class RecheckSettings(Section):
+class RecheckSettings(Section, frozen=True):
     """``recheck``: the look within the hour before each mail."""
 
     servers: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class RecheckSettings(Section):
     """DNS queries a second and server, real time."""
 
 
-class Ladder(Section):
+class Ladder(Section, frozen=True):
     """``ladder``: the rungs' deadlines and what waits for a person."""
 
     registrar_after: Duration = "24h"
@@ -97,7 +97,7 @@ class Ladder(Section):
     approve_later_rungs: bool = True
 
 
-class Limits(Section):
+class Limits(Section, frozen=True):
     """``limits``: ceilings on mail, in notices."""
 
     per_recipient_day: Positive = 20
@@ -107,7 +107,7 @@ class Limits(Section):
     digest_above: Positive = 5
 
 
-class Screen(Section):
+class Screen(Section, frozen=True):
     """``screen``: the daily list of look-alikes nobody has reported yet."""
 
     enabled: bool = True
@@ -117,14 +117,14 @@ class Screen(Section):
     top: Positive = 100
 
 
-class Status(Section):
+class Status(Section, frozen=True):
     """``status``: the Unix socket ``arke status`` asks."""
 
     socket: str = "/run/arke/status.sock"
     mode: Annotated[str, msgspec.Meta(pattern="^0[0-7]{3}$")] = "0660"
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """The whole of arke.json."""
 
     tld: str | list[str]
@@ -194,11 +194,8 @@ def check(config: Config) -> list[str]:
 
 def _check_urls(config: Config) -> list[str]:
     problems = []
-    for path, url in (
-        ("records", config.records),
-        ("zone", config.zone),
-        ("rdap.url", config.rdap and config.rdap.url),
-    ):
+    given = {"records": config.records, "zone": config.zone, "rdap.url": config.rdap.url if config.rdap else None}
+    for path, url in given.items():
         if url is None or "://" not in url:
             if path == "rdap.url" and url is not None:
                 problems.append("rdap.url: must be a URL")

@@ -26,21 +26,21 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file: unknown keys are refused."""
 
 
-class Account(Section):
+class Account(Section, frozen=True):
     """Who may fetch a TLD's snapshots: ``password_hash`` as printed by ``panopticond keys password``."""
 
     name: Name
     password_file: str
 
 
-class Rdap(Section):
-    """Where a TLD's public RDAP is; without ``url`` the IANA bootstrap file serves, if one is configured."""
+class Rdap(Section, frozen=True):
+    """Where a TLD's public RDAP is; without ``url`` its registrations are not asked about."""
 
     url: str | None = None
     authoritative: bool = True
 
 
-class Tld(Section):
+class Tld(Section, frozen=True):
     """``[[tld]]``: one served TLD, or several alike by ``names``."""
 
     name: Name | None = None
@@ -71,7 +71,7 @@ class Tld(Section):
     accounts: tuple[Account, ...] = ()
 
 
-class Group(Section):
+class Group(Section, frozen=True):
     """``[[group]]``: several TLDs that share feeds, vantages and hours; the same keys as ``[[tld]]`` but the name."""
 
     names: tuple[Name, ...]
@@ -82,7 +82,7 @@ class Group(Section):
     vantages: tuple[Name, ...] = ()
 
 
-class Feed(Section):
+class Feed(Section, frozen=True):
     """``[[feed]]``: a catalogue name, or one's own by ``url`` and ``format``; the rest from the catalogue."""
 
     name: Name
@@ -99,7 +99,7 @@ class Feed(Section):
     max_inflated_bytes: Positive = 256 << 20
 
 
-class Vantage(Section):
+class Vantage(Section, frozen=True):
     """``[[vantage]]``: a place probes leave from; without ``proxy`` it is this host's own network."""
 
     name: Name
@@ -116,7 +116,7 @@ class Vantage(Section):
     """CONNECT answers that speak of the proxy; every other non-2xx says the site could not be reached."""
 
 
-class Validation(Section):
+class Validation(Section, frozen=True):
     """``[validation]``: the window and its limits; probe time-outs are real seconds."""
 
     window: Duration = "24h"
@@ -135,7 +135,7 @@ class Validation(Section):
     apex_every: Duration = "24h"
 
 
-class Dns(Section):
+class Dns(Section, frozen=True):
     """``[dns]``: rates are queries a second and server, in real time."""
 
     roots: tuple[str, ...] = ()
@@ -146,7 +146,7 @@ class Dns(Section):
     wildcard_test_every: Duration = "24h"
 
 
-class Quad9(Section):
+class Quad9(Section, frozen=True):
     """``[quad9]``: the filtering resolver and its unfiltered twin, ``address:port`` each."""
 
     enabled: bool = True
@@ -156,7 +156,7 @@ class Quad9(Section):
     blocked_canary: str = "isitblocked.org"
 
 
-class WebRisk(Section):
+class WebRisk(Section, frozen=True):
     """``[webrisk]``: Google Web Risk look-ups, once a day and an indicator, under a daily budget; off without a key."""
 
     key_file: str | None = None
@@ -166,7 +166,7 @@ class WebRisk(Section):
     rate: Rate = 10.0
 
 
-class Tranco(Section):
+class Tranco(Section, frozen=True):
     """``[tranco]``: the daily popularity list, a zip by URL or path."""
 
     enabled: bool = True
@@ -176,22 +176,21 @@ class Tranco(Section):
     popular_rank: Positive = 100_000
 
 
-class Registration(Section):
+class Registration(Section, frozen=True):
     """``[registration]``: public RDAP; contacts are dropped before any object is built."""
 
     enabled: bool = True
     every: Duration = "24h"
     rate: Rate = 1.0
-    bootstrap: str | None = None
 
 
-class StoreSettings(Section):
+class StoreSettings(Section, frozen=True):
     """``[store]``: where state lives; a path for the embedded store."""
 
     path: str = "/var/lib/panopticon/panopticon.db"
 
 
-class Publish(Section):
+class Publish(Section, frozen=True):
     """``[publish]``: the repository on disk and the key that signs it."""
 
     root: str = "/var/lib/panopticon/repository"
@@ -201,7 +200,7 @@ class Publish(Section):
     mosapi_counts: Annotated[str, msgspec.Meta(pattern="^(validated|listed)$")] = "validated"
 
 
-class Serve(Section):
+class Serve(Section, frozen=True):
     """``[serve]``: the repository over HTTP; loopback unless told otherwise, TLS when both files are given."""
 
     enabled: bool = True
@@ -210,14 +209,14 @@ class Serve(Section):
     key_file: str | None = None
 
 
-class Status(Section):
+class Status(Section, frozen=True):
     """``[status]``: the Unix socket both ``panopticond status`` and ``curl --unix-socket`` ask."""
 
     socket: str = "/run/panopticon/status.sock"
     mode: Annotated[str, msgspec.Meta(pattern="^0[0-7]{3}$")] = "0660"
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """The whole of panopticond.toml."""
 
     tld: tuple[Tld, ...]

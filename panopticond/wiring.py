@@ -17,24 +17,24 @@ import msgspec
 from panopticond import __version__
 from panopticond.config import Config, Tld, tlds
 from panopticond.feeds.catalogue import FeedSpec, resolve
+from panopticond.judge.listing import listing_of
 from panopticond.judge.verdict import Listing, judge
-from panopticond.model import Round, Subject, Verdict
+from panopticond.model import Absence, Round, Subject, Verdict
 from panopticond.probe.delegation import Delegations, ZonePolicy
 from panopticond.probe.dnsclient import DnsClient
 from panopticond.probe.guard import Guard, must_not_fetch
 from panopticond.probe.quad9 import Resolvers
-from panopticond.probe.registration import Registrations
+from panopticond.probe.registration import RdapServer, Registrations
 from panopticond.probe.round import Every, Prober, Probes, TldPlan
 from panopticond.probe.tranco import Tranco
 from panopticond.probe.web import WebProber
 from panopticond.probe.webcontrol import WebLimits
 from panopticond.probe.webrisk import WebRisk
 from panopticond.probe.webvantage import web_vantage
-from panopticond.schedule import FeedMeta, listing_of
 from panopticond.shared.clock import Clock
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy
-from panopticond.shared.settings import read_secret, seconds
+from panopticond.shared.settings import seconds
 from panopticond.snapshot.licences import FeedFacts
 from panopticond.snapshot.publish import Today
 from panopticond.store.interface import Standing
@@ -113,7 +113,7 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
         )
         plans = {str(tld.name): TldPlan(_vantages(config, tld), tld.hold_page) for tld in served}
         validation = config.validation
-        meta = {spec.name: FeedMeta(spec.absence, spec.trust) for spec in feeds}
+        absences = {spec.name: spec.absence for spec in feeds}
         critical = frozenset(name.lower() for tld in served for name in tld.critical)
         yield Parts(
             config=config,
@@ -132,7 +132,7 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
                 seconds(validation.window), validation.checks_per_window, seconds(validation.first_check_within)
             ),
             judge=partial(judge, popular_rank=config.tranco.popular_rank),
-            listing_of=partial(listing_of, feeds=meta, critical=critical),
+            listing_of=partial(_listing, absences=absences, critical=critical),
         )
 
 
@@ -141,6 +141,11 @@ def policy(tld: Tld) -> TldPolicy:
     return TldPolicy(
         str(tld.name), frozenset(tld.suffixes), frozenset(tld.registry_zones), frozenset(tld.shared_services)
     )
+
+
+def _listing(standing: Standing, *, absences: Mapping[str, Absence], critical: frozenset[str]) -> Listing:
+    on_list = standing.subject.domain in critical
+    return listing_of(standing.sightings, absences, decision=standing.decision, critical=on_list)
 
 
 def _dns(config: Config, rate: float) -> DnsClient:
@@ -211,23 +216,25 @@ def _every(config: Config) -> Every:
 
 def _tranco(config: Config, http: Http) -> Tranco | None:
     settings = config.tranco
-    return Tranco(http, settings.url, id_url=settings.id_url) if settings.enabled else None
+    every = dt.timedelta(seconds=seconds(settings.every))
+    return Tranco(http, url=settings.url, id_url=settings.id_url, every=every) if settings.enabled else None
 
 
 def _webrisk(config: Config, http: Http) -> WebRisk | None:
     settings = config.webrisk
     if settings.key_file is None:
         return None
-    key = read_secret(settings.key_file)
-    return WebRisk(http, url=settings.url, key=key, daily_budget=settings.daily_budget, rate_per_second=settings.rate)
+    return WebRisk(
+        http,
+        key_file=settings.key_file,
+        url=settings.url,
+        daily_budget=settings.daily_budget,
+        rate_per_second=settings.rate,
+    )
 
 
 def _registrations(config: Config, served: Sequence[Tld], http: Http) -> Registrations | None:
     if not config.registration.enabled:
         return None
-    servers: Mapping[str, tuple[str, bool]] = {
-        str(tld.name): (tld.rdap.url, tld.rdap.authoritative) for tld in served if tld.rdap.url
-    }
-    return Registrations(
-        http, servers, rate_per_second=config.registration.rate, bootstrap=config.registration.bootstrap
-    )
+    servers = {str(tld.name): RdapServer(tld.rdap.url, tld.rdap.authoritative) for tld in served if tld.rdap.url}
+    return Registrations(http, servers, rate_per_second=config.registration.rate)

@@ -6,12 +6,15 @@ Reads the store beside a running daemon; decides nothing. Pure formatting below,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from panopticond.config import Config
-from panopticond.feeds.normalise import canonical
-from panopticond.model import DomainRecord, Observation, Round, public_id
+from panopticond.feeds.formats.row import Row
+from panopticond.feeds.normalise import normalise
+from panopticond.model import DomainRecord, Indicator, Observation, Round, public_id
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.errors import PanopticonError
+from panopticond.shared.names import Names
 from panopticond.store.interface import Standing
 from panopticond.store.sqlite import open_store
 
@@ -35,9 +38,9 @@ RULES: Mapping[str, str] = {
 
 async def explain(config: Config, text: str) -> str:
     """The whole case for a URI, host or domain; PanopticonError when nothing is known of it."""
-    store = await open_store(config.store.path)
+    store = await open_store(Path(config.store.path))
     try:
-        standings = await store.find(canonical(text) or text) or await store.find(text.strip().lower())
+        standings = await store.find(_key(text)) or await store.find(text.strip().lower())
         if not standings:
             raise PanopticonError(f"{text}: no feed has listed this in a served TLD; nothing is known of it")
         parts = []
@@ -48,6 +51,12 @@ async def explain(config: Config, text: str) -> str:
         return "\n\n".join([*parts, *(["\n".join(_domain(domain))] if domain else [])])
     finally:
         await store.close()
+
+
+def _key(text: str) -> str:
+    """The key under which a feed's row of this text would be stored."""
+    found = normalise(Row(text), Names(None), "phishing")
+    return found.key if isinstance(found, Indicator) else text
 
 
 def _indicator(standing: Standing, rounds: Iterable[Round]) -> Iterable[str]:

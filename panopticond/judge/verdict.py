@@ -183,7 +183,7 @@ def judge(
     for round_ in rounds:
         seen = look(subject, round_)
         run.take(seen)
-        before = state if since is not None else None
+        before: State | None = state if since is not None else None
         rule, state = next(((name, to) for name, to, holds in _RULES if holds(run, seen)), ("no-rule", "indeterminate"))
         since = since if state == before else seen.at
         if state != "indeterminate":
