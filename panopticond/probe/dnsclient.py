@@ -49,8 +49,10 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class NoAnswer(msgspec.Struct, frozen=True):
-    """There is no answer: ``timeout``, ``refused-connection``, ``unreachable``, ``malformed``, ``spoofed`` (only
-    datagrams came that do not fit the question), ``bad-address`` or ``bad-name``.
+    """There is no answer, and why.
+
+    ``timeout``, ``refused-connection``, ``unreachable``, ``malformed``, ``spoofed`` (only datagrams came that do not
+    fit the question), ``bad-address`` or ``bad-name``.
     """
 
     server: str

@@ -17,8 +17,8 @@ import can_ada
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Documentation networks (192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, 2001:db8::/32) are missing on purpose: nothing
-# real lives there, and a test world in a network namespace does. First match counts, so the narrow stands before the wide.
+# Documentation networks (192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24, 2001:db8::/32) are allowed on purpose: nothing
+# real lives there, and a test world in a network namespace does. First match counts: the narrow before the wide.
 _REFUSED: tuple[tuple[str, str], ...] = (
     ("0.0.0.0/8", "this-network"),  # RFC 1122
     ("10.0.0.0/8", "private"),  # RFC 1918
@@ -85,8 +85,10 @@ _RUN = re.compile(r"[A-Za-z]+")
 
 
 class Guard:
-    """Says of an address or URI why it may not be probed; ``allow_networks`` (the lab's) lifts refusals of addresses,
-    ``refuse_networks`` (our own public ones) adds to them and wins.
+    """Says of an address or URI why it may not be probed.
+
+    ``allow_networks`` (the lab's) lifts refusals of addresses; ``refuse_networks`` (our own public ones) adds to them
+    and wins. ValueError for a text that is no network.
     """
 
     def __init__(self, allow_networks: Iterable[str] = (), refuse_networks: Iterable[str] = ()) -> None:
@@ -104,8 +106,9 @@ class Guard:
         return self._refuse(parsed)
 
     def refuse_uri(self, uri: str) -> str | None:
-        """Why ``uri`` may not be asked for: its scheme, user-info, port or host; None when it may. A host name is not
-        looked up: each of its addresses goes through :meth:`refuse_address` at connection time.
+        """Why ``uri`` may not be asked for: its scheme, user-info, port or host; None when it may.
+
+        A host name is not looked up: each of its addresses goes through :meth:`refuse_address` at connection time.
         """
         try:
             url = can_ada.parse(uri)

@@ -107,9 +107,7 @@ class NameServers:
         return await self._named(reading, port, budget, 0)
 
     async def _walk(self, name: str, kind: str, budget: _Budget, depth: int) -> tuple[Reading, int] | None:
-        """(the reading that ends the walk, the port of the server that gave it): a referral at ``name`` itself for NS,
-        the name's addresses otherwise.
-        """
+        """The reading that ends the walk (a referral at ``name``, or its addresses) and the port of who gave it."""
         zone, texts = "", list(self._roots)
         while True:
             reading, port = await self._ask(texts, zone, name, kind, budget)

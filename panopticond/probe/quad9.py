@@ -29,7 +29,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 def shipped_sinkholes() -> tuple[str, ...]:
     """The networks of known sinkholes as shipped, with the null addresses."""
     text = resources.files("panopticond.probe").joinpath("data/sinkholes.csv").read_text(encoding="utf-8")
-    return tuple(row["network"] for row in csv.DictReader(l for l in text.splitlines() if not l.startswith("#")))
+    return tuple(row["network"] for row in csv.DictReader(_rows(text)))
 
 
 class Resolvers:
@@ -103,13 +103,7 @@ class Resolvers:
         if isinstance(got, NoAnswer):
             return "indeterminate", {"reason": got.reason}
         detail = {"rcode": _RCODES.get(got.rcode, str(got.rcode))}
-        signals = []
-        if _BLOCK_ERRORS & set(got.ede):
-            signals.append("ede")
-        if got.rcode == 3 and not got.ra:
-            signals.append("ra0")
-        if got.rcode == 3 and not got.authority:
-            signals.append("no-authority")
+        signals = _signals(got)
         if signals:
             detail["signals"] = " ".join(signals)
         if "ede" in signals:
@@ -166,8 +160,22 @@ class Resolvers:
         return any(parsed in network for network in self._sinkholes)
 
 
+def _rows(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
 def _failure(answer: Answer | NoAnswer) -> str:
     return answer.reason if isinstance(answer, NoAnswer) else _RCODES.get(answer.rcode, f"rcode-{answer.rcode}")
+
+
+def _signals(got: Answer) -> list[str]:
+    """The signs of a block in an answer of the filtering resolver."""
+    signs = {
+        "ede": bool(_BLOCK_ERRORS & set(got.ede)),
+        "ra0": got.rcode == 3 and not got.ra,
+        "no-authority": got.rcode == 3 and not got.authority,
+    }
+    return [word for word, seen in signs.items() if seen]
 
 
 def _because(observation: Observation) -> str:

@@ -1,7 +1,7 @@
 """What an authoritative server's answer says of a name: the table of referrals and denials, as one pure function.
 
-Between the DNS client and :mod:`panopticond.probe.delegation`. Sources: RFC 1034 4.3.2, 2308, 4592, 6672, 8020, 9499. An
-answer that proves nothing is ``unknown`` with a reason, never a denial.
+Between the DNS client and :mod:`panopticond.probe.delegation`. Sources: RFC 1034 4.3.2, 2308, 4592, 6672, 8020, 9499.
+An answer that proves nothing is ``unknown`` with a reason, never a denial.
 """
 
 from __future__ import annotations
