@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import trio
 
-from panopticond.shared.clock import UTC, Clock
+from panopticond.shared.clock import UTC, Clock, parse_rfc3339
 from panopticond.shared.control import ask
 from panopticond.shared.errors import PanopticonError
 from tests.lab.configure import Places, configure, prepare
@@ -184,11 +184,18 @@ class LabRun:
             self.on_stage(
                 f"policy time {when:%Y-%m-%d %H:%M}: publication {at} of {len(self.world.publications)} is due"
             )
-        wanted = len(self.world.publications)
         with trio.move_on_after(PUBLISH_SECONDS):
-            while len(self.snapshots()) < wanted:
+            while not self.published_since(self.world.publications[-1]):
                 self.check_alive()
                 await trio.sleep(0.1)
+
+    def published_since(self, when: dt.datetime) -> bool:
+        """Whether the newest snapshot was issued at or after a policy time."""
+        found = self.snapshots()
+        if not found:
+            return False
+        manifest = json.loads((found[-1] / "manifest.json").read_bytes())
+        return parse_rfc3339(manifest["issued"]) >= when
 
     async def _until(self, when: dt.datetime) -> None:
         while self.clock.now() < when:
@@ -268,9 +275,22 @@ async def run_world(
             if while_running is not None:
                 await while_running(run)
         on_stage("every daemon has stopped: " + ", ".join(f"{name} {code}" for name, code in sorted(run.exits.items())))
+    except BaseExceptionGroup as group:
+        failed, rest = group.split(LabError)
+        if failed is None or rest is not None:
+            raise
+        raise LabError("; ".join(str(error) for error in _leaves(failed))) from group
     finally:
         run.end_all()
     return Outcome(run.places, run.exits, time.monotonic() - began, len(run.snapshots()))
+
+
+def _leaves(group: BaseExceptionGroup[LabError]) -> list[BaseException]:
+    return [
+        leaf
+        for error in group.exceptions
+        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]
 
 
 @contextlib.asynccontextmanager
