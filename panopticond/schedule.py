@@ -38,6 +38,10 @@ class PolicyClock(Protocol):
 class Rounds(Protocol):
     """``panopticond.probe.round.Prober``."""
 
+    def serves(self, tld: str) -> bool:
+        """Whether the TLD is configured."""
+        ...
+
     async def check(
         self, subject: Subject, known: DomainRecord | None, due: Extras, now: Callable[[], dt.datetime]
     ) -> tuple[Round, DomainRecord]:
@@ -126,11 +130,14 @@ async def _quiet(window: Window, clock: PolicyClock, bell: Bell) -> None:
         await bell.heard()
 
 
-async def check_once(duty: Duty, indicator_id: int) -> Checked:
-    """One round of an indicator: load, probe, judge, record, plan the next."""
+async def check_once(duty: Duty, indicator_id: int) -> Checked | None:
+    """One round of an indicator: load, probe, judge, record, plan the next; None when its TLD is served no more."""
     store, window = duty.store, duty.window
     standing = await store.standing(indicator_id)
     subject = standing.subject
+    if not duty.prober.serves(subject.tld):
+        window.forget(indicator_id)
+        return None
     history = await store.rounds(indicator_id, since=duty.clock.now() - HISTORY)
     known = await store.domain(subject.domain)
     round_, domain = await duty.prober.check(subject, known, Extras(webrisk=_last_webrisk(history)), duty.clock.now)

@@ -163,6 +163,10 @@ class Prober:
         self._recent: OrderedDict[tuple[str, ...], _Shared] = OrderedDict()
         self._asking_registrations = 0
 
+    def serves(self, tld: str) -> bool:
+        """Whether a TLD is configured; indicators of one that no longer is may still be stored."""
+        return tld in self._tlds
+
     async def check(
         self, subject: Subject, known: DomainRecord | None, due: Extras, now: Now
     ) -> tuple[Round, DomainRecord]:
