@@ -72,6 +72,20 @@ class Case(msgspec.Struct, frozen=True):
     registrar: str | None = None
     in_zone: bool | None = None
     """Whether the registry's own zone holds the domain; None without a zone."""
+    reopened: tuple[dt.datetime, ...] = ()
+    """When the incident reopened; each reopening begins the ladder again."""
+
+    @property
+    def opening(self) -> dt.datetime:
+        """When the incident was last opened: deadlines and repeats count within one opening."""
+        return max((self.opened, *self.reopened))
+
+    @property
+    def said(self) -> frozenset[str]:
+        """What a notice about it says: its hosts and threat types. Only something new here is a change."""
+        validated = [indicator for indicator in self.indicators if indicator.validated]
+        hosts = {f"host:{indicator.host}" for indicator in validated}
+        return frozenset(hosts | {f"threat:{threat}" for indicator in validated for threat in indicator.threats})
 
     @property
     def threats(self) -> tuple[Threat, ...]:
@@ -99,7 +113,7 @@ class Contacts(msgspec.Struct, frozen=True):
     domain: str
     contacts: tuple[Contact, ...]
     problem: str = ""
-    """Why no address is usable: ``rdap-404``, ``redacted``, ``no-address``, ``inside-domain``, ``rdap-unreachable`` ..."""
+    """Why no address is usable: ``rdap-404``, ``redacted``, ``no-address``, ``inside-domain`` ..."""
     registered_at: dt.datetime | None = None
     statuses: tuple[str, ...] = ()
     registrar: str | None = None

@@ -1,0 +1,145 @@
+"""The ``arke`` command: reads the command line, runs one command, turns errors into one sentence and an exit status.
+
+0 done, 1 failed, 2 usage or configuration, 3 refused for safety. ``run`` is the daemon, everything else ends by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import trio
+
+from arke import commands, config
+from arke.main import once, run
+from panopticond.shared.errors import ConfigurationError, PanopticonError
+
+CONFIGURATION = "/etc/arke/arke.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        return int(options.command(options) or 0)
+    except PanopticonError as error:
+        print(f"arke: {error}", file=sys.stderr)
+        return error.exit_status
+    except BaseExceptionGroup as group:
+        return _of_group(group)
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        return 1
+
+
+def _of_group(group: BaseExceptionGroup[BaseException]) -> int:
+    """Errors out of a nursery: our own become sentences, anything else is a defect and keeps its traceback."""
+    ours, rest = group.split(PanopticonError)
+    if rest is not None:
+        if all(isinstance(error, KeyboardInterrupt) for error in _leaves(rest)):
+            return 1
+        raise rest
+    found = [error for error in _leaves(ours) if isinstance(error, PanopticonError)] if ours else []
+    for error in found:
+        print(f"arke: {error}", file=sys.stderr)
+    return max((error.exit_status for error in found), default=1)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException] | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions if group else ():
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def _run(options: argparse.Namespace) -> None:
+    trio.run(run, config.read(options.config))
+
+
+def _once(options: argparse.Namespace) -> None:
+    trio.run(once, config.read(options.config))
+
+
+def _check_config(options: argparse.Namespace) -> None:
+    commands.check_config(config.read(options.config), options.config)
+
+
+def _status(options: argparse.Namespace) -> None:
+    socket = options.socket or config.read(options.config).status.socket
+    trio.run(functools.partial(commands.status, socket, as_json=options.json, watch=options.watch))
+
+
+def _verify(options: argparse.Namespace) -> None:
+    settings = _optional(options)
+    trio.run(commands.verify, options.where, options.key, options.tld, settings)
+
+
+def _optional(options: argparse.Namespace) -> config.Config | None:
+    """A configuration where one was named, or none was needed but the default one is there and no key was given."""
+    if options.config is not None:
+        return config.read(options.config)
+    default = Path(CONFIGURATION)
+    return config.read(default) if not options.key and default.is_file() else None
+
+
+def _preview(options: argparse.Namespace) -> None:
+    settings = config.read(options.config)
+    trio.run(commands.preview_command, settings, options.out or Path(settings.state) / "preview")
+
+
+def _queue(options: argparse.Namespace) -> None:
+    settings = config.read(options.config)
+    if options.word == "list":
+        trio.run(functools.partial(commands.queue_list, settings, as_json=options.json))
+    elif options.id is None:
+        raise ConfigurationError([f"arke queue {options.word}: needs an ID, as `arke queue list` shows it"])
+    else:
+        trio.run(commands.queue_decide, settings, options.id, options.word)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="arke", description="Tells domain holders what Panopticon found, once.")
+    sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add(sub, "run", _run, "the daemon")
+    _add(sub, "once", _once, "one pass: look, tell, report; for cron")
+    _add(sub, "check-config", _check_config, "refuse a wrong configuration, every fault at once")
+    status = _add(sub, "status", _status, "how the running daemon is")
+    status.add_argument("--json", action="store_true", help="as one JSON line")
+    status.add_argument("--watch", action="store_true", help="again every two seconds")
+    status.add_argument("--socket", help="the socket's path, in place of the configured one")
+    verify = _add(sub, "verify", _verify, "check a published snapshot: 0 good, 3 refused", config_default=None)
+    verify.add_argument("--key", action="append", default=[], metavar="RW...", help="a public key; may be repeated")
+    verify.add_argument("--tld", help="the TLD it must be for")
+    verify.add_argument("where", metavar="DIR|URL")
+    preview = _add(sub, "preview", _preview, "every notice due, as .eml; sends nothing")
+    preview.add_argument("--out", type=Path, metavar="DIR", help="where to; left out, <state>/preview")
+    queue = _add(sub, "queue", _queue, "what waits for a person")
+    queue.add_argument("word", choices=("list", "approve", "reject", "hold", "withhold"))
+    queue.add_argument("id", nargs="?", metavar="ID", help="an entry's number, or a case number for all of its entries")
+    queue.add_argument("--json", action="store_true", help="as one JSON line")
+    return parser
+
+
+def _add(
+    sub: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    command: Callable[[argparse.Namespace], None],
+    text: str,
+    *,
+    config_default: str | None = CONFIGURATION,
+) -> argparse.ArgumentParser:
+    parser = sub.add_parser(name, help=text, description=text)
+    default = Path(config_default) if config_default else None
+    parser.add_argument("-c", "--config", type=Path, default=default, metavar="FILE", help=f"default {CONFIGURATION}")
+    parser.set_defaults(command=command)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

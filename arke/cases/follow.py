@@ -1,0 +1,394 @@
+"""One pass over the cases: who is due, whom to write to, is it still so, and the mail into the outbox.
+
+The middle of arke's flow, between match and the outbox; ``main`` calls it after every snapshot and poll. Nothing here
+decides by itself: the ladder says what is due, enrich who can be told, the re-check whether it still holds. The intent
+and the outbox's row are one transaction, and a step counts as done only when every notice of it stands in the outbox:
+a crash anywhere leaves each notice written down once or still due.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import apsw
+import msgspec
+import trio
+
+from arke.cases import ladder
+from arke.cases.enrich import TRANSIENT, Source
+from arke.cases.ladder import History
+from arke.cases.ledger import Intent, Ledger, Sent, write_intents
+from arke.cases.match import Matched, reclassified
+from arke.cases.recheck import Looked, Rechecker
+from arke.config import Config
+from arke.mail import outbox
+from arke.mail.notice import compose, compose_digest
+from arke.mail.template import Templates
+from arke.model import Case, CaseIndicator, Contact, Contacts, Notice, Recheck, Step
+from panopticond.shared.clock import Clock
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER = dt.timedelta(minutes=15)
+"""Policy time before a case that failed for a passing reason is tried again."""
+LOOK_GOOD_SECONDS = 3.0
+"""Real seconds a re-check serves the next notice of the same case."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How the pass ended for one case; no address in it."""
+
+    case: Case
+    what: str
+    """One of sent, draft, told, hold, review, cancelled, no-contact, suppressed, waiting."""
+    reason: str
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A case that is due, with the parties to write to: personal data, for this pass only."""
+
+    case: Case
+    step: Step
+    history: History
+    contacts: tuple[Contact, ...]
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A planned case after its re-check: what the mail speaks of, and that look."""
+
+    plan: Planned
+    case: Case
+    recheck: Recheck
+
+
+class Follower:
+    """Follows every case of one arke; ``drafts`` set means that mails are written there instead of sent."""
+
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        source: Source | None,
+        rechecker: Rechecker,
+        templates: Templates,
+        suppressed: Callable[[], tuple[frozenset[str], frozenset[str]]],
+        host_id: str,
+        drafts: Path | None,
+        trace: bool = True,
+    ) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._clock = clock
+        self._source = source
+        self._rechecker = rechecker
+        self._templates = templates
+        self._suppressed = suppressed
+        self._host_id = host_id
+        self._drafts = drafts
+        self._trace = trace
+        self._done_word = "sent" if drafts is None else "draft"
+        self._last: dict[str, tuple[int, str, str]] = {}
+        self._settled: dict[str, object] = {}
+        self._retry_at: dict[str, dt.datetime] = {}
+        self._looked: dict[str, tuple[float, Looked]] = {}
+
+    async def work_through(self, matched: Sequence[Matched], serial: int) -> list[Outcome]:
+        """One pass; returns what became of each case that moved."""
+        outcomes: list[Outcome] = []
+        due: list[tuple[Matched, History, Step]] = []
+        for item in matched:
+            history = await self._ledger.history(item.case.id, item.case.opening)
+            mark = (serial, tuple(sorted(history.decisions.items())))
+            if self._settled.get(item.case.id) == mark or self._retry_at.get(item.case.id, _NEVER) > self._clock.now():
+                continue
+            step = ladder.step(item.case, history, self._clock.now(), self._config.ladder)
+            if step.action == "hold":
+                await self._hold(item.case, step.reason)
+                outcomes.append(Outcome(item.case, "hold", step.reason))
+            elif step.action == "send":
+                due.append((item, history, step))
+        planned = await self._plan(due, outcomes)
+        outcomes += await self._deliver(planned)
+        await self._remember(outcomes, serial)
+        return outcomes
+
+    async def still_right(self, notice: Notice, find: Callable[[str], Matched | None]) -> bool:
+        """Whether a notice that waited may still go: some case of it is in the snapshot and looks no better now."""
+        for case_id in notice.case_ids:
+            item = find(case_id)
+            if item is None:
+                continue
+            history = await self._ledger.history(case_id, item.case.opening)
+            looked = await self._look(item.case, ladder.due_indicators(item.case, history.decisions))
+            if looked.recheck.decision in ("go", "unchecked") or history.decisions.get("recheck") == "approved":
+                return True
+        return False
+
+    async def _remember(self, outcomes: Sequence[Outcome], serial: int) -> None:
+        for outcome in outcomes:
+            case, now = outcome.case, self._clock.now()
+            if outcome.what == "waiting":
+                self._retry_at[case.id] = now + RETRY_AFTER
+                self._settled.pop(case.id, None)
+            elif outcome.what != "hold":
+                history = await self._ledger.history(case.id, case.opening)
+                self._settled[case.id] = (serial, tuple(sorted(history.decisions.items())))
+            word = (serial, outcome.what, outcome.reason)
+            if self._last.get(case.id) == word:
+                continue
+            self._last[case.id] = word
+            if self._trace:
+                await self._ledger.note(case.id, serial, outcome.what, outcome.reason, now)
+            log.info("case %s: %s (%s)", case.id, outcome.what, outcome.reason)
+
+    async def _hold(self, case: Case, reason: str) -> None:
+        if self._trace:
+            await self._ledger.wait_for_person(case.id, case.opening, reason, self._clock.now())
+
+    async def _plan(self, due: Sequence[tuple[Matched, History, Step]], outcomes: list[Outcome]) -> list[Planned]:
+        """Look up contacts, judge again with the registry's own date, choose the parties."""
+        planned: list[Planned] = []
+        suppressed = self._suppressed()
+        hashes = await self._ledger.suppressed()
+
+        async def one(matched: Matched, history: History, step: Step) -> None:
+            found = await self._contacts(matched.case.domain)
+            case = reclassified(matched, found.registered_at, found.registrar)
+            if case.abuse_class != matched.case.abuse_class:
+                step = ladder.step(case, history, self._clock.now(), self._config.ladder)
+            if step.action == "hold":
+                await self._hold(case, step.reason)
+                outcomes.append(Outcome(case, "hold", step.reason))
+                return
+            if step.action == "nothing":
+                return
+            if found.problem in TRANSIENT:
+                outcomes.append(Outcome(case, "waiting", found.problem))
+                return
+            if self._source is None:
+                step = msgspec.structs.replace(step, template="manager", roles=("manager",))
+            chosen, problem = ladder.parties(case, step, found.contacts, history.told, self._ledger.party)
+            if problem:
+                outcomes.append(Outcome(case, "no-contact", found.problem or problem))
+                return
+            kept = tuple(
+                contact for contact in chosen if not _is_suppressed(contact, suppressed, hashes, self._ledger.party)
+            )
+            if chosen and not kept:
+                outcomes.append(Outcome(case, "suppressed", "on the suppression list"))
+                return
+            planned.append(Planned(case, step, history, kept))
+
+        async with trio.open_nursery() as nursery:
+            slots = trio.CapacityLimiter(8)
+            for matched, history, step in due:
+                nursery.start_soon(_within, slots, one, matched, history, step, name="enrich")
+        return sorted(planned, key=lambda plan: plan.case.id)
+
+    async def _contacts(self, domain: str) -> Contacts:
+        """What the source says; without one, the manager himself gets a draft to pass on."""
+        if self._source is not None:
+            return await self._source.contacts(domain)
+        manager = self._config.manager or (self._config.smtp.sender if self._config.smtp else None)
+        if manager is None:
+            return Contacts(domain, (), "no-source")
+        return Contacts(domain, (Contact("manager", manager, "configuration"),))
+
+    async def _deliver(self, planned: Sequence[Planned]) -> list[Outcome]:
+        """Re-check, compose and hand to the outbox; many incidents of one recipient become one digest."""
+        outcomes: list[Outcome] = []
+        budget = _Budget(self._config, await self._ledger.sent(self._clock.now()))
+        incidents = Counter(
+            (self._ledger.party(contact.address), ladder.template_for(plan.step, contact.role))
+            for plan in planned
+            for contact in plan.contacts
+        )
+        digests: dict[tuple[str, str], list[tuple[Checked, Contact]]] = defaultdict(list)
+        complete: dict[str, Checked] = {}
+
+        async def one(plan: Planned) -> None:
+            checked = await self._recheck(plan, outcomes)
+            if checked is None:
+                return
+            sent, waits = 0, ""
+            for contact in plan.contacts:
+                key = (self._ledger.party(contact.address), ladder.template_for(plan.step, contact.role))
+                if ladder.knows(checked.case, plan.history.told, key[0]):
+                    continue
+                if incidents[key] > self._config.limits.digest_above:
+                    digests[key].append((checked, contact))
+                elif refusal := budget.refuse(key[0], [plan.case.domain]):
+                    waits = refusal
+                else:
+                    await self._send([checked], contact)
+                    sent += 1
+            if waits:
+                outcomes.append(Outcome(plan.case, "waiting", waits))
+                return
+            complete[plan.case.id] = checked
+            outcomes.append(Outcome(plan.case, self._done_word if sent else "told", checked.recheck.reason))
+
+        async with trio.open_nursery() as nursery:
+            slots = trio.CapacityLimiter(self._config.recheck.concurrency)
+            for plan in planned:
+                nursery.start_soon(_within, slots, one, plan, name="recheck and notice")
+        for (party, _), group in sorted(digests.items()):
+            group.sort(key=lambda pair: pair[0].case.id)
+            if refusal := budget.refuse(party, []):
+                for checked, _ in group:
+                    complete.pop(checked.case.id, None)
+                    outcomes.append(Outcome(checked.case, "waiting", refusal))
+            else:
+                await self._send([checked for checked, _ in group], group[0][1])
+        for checked in complete.values():
+            await self._complete(checked)
+        return outcomes
+
+    async def _recheck(self, plan: Planned, outcomes: list[Outcome]) -> Checked | None:
+        case, decisions = plan.case, plan.history.decisions
+        due = ladder.due_indicators(case, decisions)
+        if not plan.contacts:  # everybody knows already: nothing to look at
+            return Checked(
+                plan, msgspec.structs.replace(case, indicators=due), Recheck("go", "told", self._clock.now())
+            )
+        looked = await self._look(case, due)
+        decision, reason = looked.recheck.decision, looked.recheck.reason
+        if decision == "review" and decisions.get("recheck") == "approved":
+            return Checked(plan, msgspec.structs.replace(case, indicators=due), looked.recheck)
+        if decision == "cancel":
+            outcomes.append(Outcome(case, "cancelled", reason))
+            return None
+        if decision == "review":
+            await self._hold(case, "recheck")
+            outcomes.append(Outcome(case, "review", reason))
+            return None
+        if self._trace:
+            await self._ledger.settle_queue(case.id, case.opening, "recheck")
+        return Checked(plan, msgspec.structs.replace(case, indicators=looked.indicators), looked.recheck)
+
+    async def _look(self, case: Case, due: Sequence[CaseIndicator]) -> Looked:
+        last = self._looked.get(case.id)
+        if last is not None and trio.current_time() - last[0] < LOOK_GOOD_SECONDS:
+            return last[1]
+        looked = await self._rechecker.look(case, due, self._clock.now())
+        self._looked[case.id] = (trio.current_time(), looked)
+        return looked
+
+    async def _send(self, group: Sequence[Checked], contact: Contact) -> None:
+        """One notice, of one case or a digest, into the outbox beside its intents; or as a draft."""
+        now, first = self._clock.now(), group[0]
+        notice = self._compose(group, contact, now)
+        if self._drafts is not None:
+            name = notice.message_id.strip("<>").rpartition("@")[0]
+            await trio.to_thread.run_sync(_write_draft, self._drafts, f"{name}.eml", notice.message)
+            return
+        intents = [
+            Intent(
+                message_id=notice.message_id,
+                case_id=checked.case.id,
+                domain=checked.case.domain,
+                template=notice.template,
+                rung=first.plan.step.rung,
+                role=contact.role,
+                party=self._ledger.party(contact.address),
+                opening=checked.case.opening,
+                said=checked.case.said,
+                at=now,
+            )
+            for checked in group
+        ]
+
+        def write(connection: apsw.Connection) -> None:
+            outbox.enqueue(connection, notice, now)
+            write_intents(connection, intents)
+
+        await self._ledger.run(write)
+
+    def _compose(self, group: Sequence[Checked], contact: Contact, now: dt.datetime) -> Notice:
+        config, first = self._config, group[0]
+        tld = first.case.tld
+        step = msgspec.structs.replace(first.plan.step, template=ladder.template_for(first.plan.step, contact.role))
+        unchecked = next((item.recheck for item in group if item.recheck.decision != "go"), first.recheck)
+        common = {
+            "templates": self._templates,
+            "sender": config.smtp.sender if config.smtp else config.manager or f"abuse@nic.{tld}",
+            "organisation": config.organisation or f".{tld} registry",
+            "verify_page": config.verify_page,
+            "now": now,
+            "recheck": unchecked,
+            "host_id": self._host_id,
+            "envelope_key": self._ledger.secret("envelope"),
+            "occasion": " ".join(ladder.occasion(item.case, item.plan.history.told) for item in group),
+        }
+        if len(group) == 1:
+            return compose(first.case, contact, step, **common)  # type: ignore[arg-type]
+        return compose_digest([item.case for item in group], contact, step, **common)  # type: ignore[arg-type]
+
+    async def _complete(self, checked: Checked) -> None:
+        if self._drafts is not None:
+            return
+        case, step = checked.case, checked.plan.step
+        said = checked.plan.history.said if checked.plan.history.opening == case.opening else frozenset()
+        await self._ledger.complete(case.id, case.opening, step.rung, said | case.said, self._clock.now())
+        if ladder.stands_in_review(case):
+            await self._hold(case, "registry-review")
+
+
+class _Budget:
+    """The ceilings: what the last day and hour and this run have used (design section 9)."""
+
+    def __init__(self, config: Config, sent: Sent) -> None:
+        self._limits = config.limits
+        self._hour = sent.hour
+        self._run = 0
+        self._parties = Counter(sent.parties)
+        self._domains = Counter(sent.domains)
+
+    def refuse(self, party: str, domains: Sequence[str]) -> str:
+        """Why one more notice would be too many, or nothing: then it is counted."""
+        limits = self._limits
+        if self._run >= limits.per_run or self._hour >= limits.per_hour:
+            return "ceiling-run" if self._run >= limits.per_run else "ceiling-hour"
+        if self._parties[party] >= limits.per_recipient_day:
+            return "ceiling-recipient"
+        if any(self._domains[domain] >= limits.per_domain_day for domain in domains):
+            return "ceiling-domain"
+        self._run += 1
+        self._hour += 1
+        self._parties[party] += 1
+        self._domains.update(domains)
+        return ""
+
+
+_NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
+def _is_suppressed(
+    contact: Contact,
+    listed: tuple[frozenset[str], frozenset[str]],
+    hashes: frozenset[str],
+    party: Callable[[str], str],
+) -> bool:
+    addresses, domains = listed
+    address = contact.address.lower()
+    host = address.rpartition("@")[2]
+    parents = {host[at:] for at in (0, *(index + 1 for index, letter in enumerate(host) if letter == "."))}
+    return address in addresses or bool(parents & domains) or party(address) in hashes
+
+
+async def _within(slots: trio.CapacityLimiter, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    async with slots:
+        await work(*arguments)
+
+
+def _write_draft(directory: Path, name: str, message: bytes) -> None:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = directory / name
+    path.touch(mode=0o600)
+    path.write_bytes(message)

@@ -1,0 +1,155 @@
+"""The commands that end by themselves: check-config, status, verify, preview, queue.
+
+Beside the daemon: ``__main__`` calls them with what the command line said. Human text to a terminal, JSON when asked.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from arke.cases.ledger import DECISIONS, Ledger
+from arke.config import Config
+from arke.mail import template
+from arke.main import preview
+from arke.watch import USER_AGENT, verify_url
+from panopticond.shared.clock import Clock
+from panopticond.shared.control import ask
+from panopticond.shared.errors import ConfigurationError, ControlError, PanopticonError
+from panopticond.shared.http import Http
+from panopticond.shared.minisign import PublicKey
+from panopticond.shared.settings import read_secret
+from panopticond.shared.snapshot import Manifest, verify_tree
+
+WATCH_SECONDS = 2.0
+
+
+def check_config(config: Config, path: Path) -> None:
+    """Everything that can be wrong before the first packet: keys, secrets, template; ConfigurationError has all."""
+    problems: list[str] = []
+    for holder in (config.rdap, config.smtp, config.account):
+        if holder is not None and holder.password_file:
+            problems += _problems(functools.partial(read_secret, holder.password_file))
+    problems += _problems(lambda: template.load(Path(config.template) if config.template else None))
+    for number, key in enumerate(config.keys):
+        problems += [f"keys[{number}]: {text}" for text in _problems(functools.partial(PublicKey.parse, key))]
+    if problems:
+        raise ConfigurationError(problems)
+    how = "nothing is sent (dry_run)" if config.dry_run else "notices are sent"
+    print(f"{path}: good, for {', '.join('.' + tld for tld in config.tlds)}; {how}")
+
+
+def _problems(attempt: Any) -> list[str]:
+    try:
+        attempt()
+    except ConfigurationError as error:
+        return error.problems
+    except (PanopticonError, ValueError) as error:
+        return [str(error)]
+    return []
+
+
+async def status(socket: str, *, as_json: bool, watch: bool) -> None:
+    """How the daemon is, by its socket; ControlError when none answers."""
+    while True:
+        answer = await ask(socket, {"do": "status"})
+        print(json.dumps(answer) if as_json else _status_text(answer), flush=True)
+        if not watch:
+            return
+        await trio.sleep(WATCH_SECONDS)
+
+
+def _status_text(answer: dict[str, Any]) -> str:
+    lines = [f"arke at {answer['at']}: {'sending' if answer['sending'] else 'sends nothing (drafts only)'}"]
+    for tld, snapshot in sorted(answer["snapshots"].items()):
+        lines.append(
+            f"  .{tld}: snapshot {snapshot['serial']} to {snapshot['to']}, {snapshot['open_cases']} open cases"
+        )
+    lines += [f"  refused .{tld}: {reason}" for tld, reason in sorted(answer["refused"].items())]
+    lines += [f"  {key}: {sentence}" for key, sentence in sorted(answer["problems"].items())]
+    waiting = answer["queue"].get("waiting", 0) + answer["queue"].get("held", 0)
+    lines.append(f"  waiting for a person: {waiting}" + ("; see `arke queue list`" if waiting else ""))
+    outbox = answer["outbox"]
+    due = f", next at {outbox['next_due']}" if outbox["next_due"] else ""
+    counts = ", ".join(f"{outbox.get(word, 0)} {word}" for word in ("accepted", "failed", "bounced"))
+    lines.append(f"  mail: {counts}, {outbox['waiting']} to be sent{due}")
+    return "\n".join(lines)
+
+
+async def verify(where: str, keys: Sequence[str], tld: str | None, config: Config | None) -> None:
+    """Verify a snapshot by directory or URL, by the real clock unless a configuration has one; else RefusedError."""
+    texts = [*keys] or (list(config.keys) if config else [])
+    if not texts:
+        raise ConfigurationError(["arke verify: give the publisher's public key with --key RW..., or -c arke.json"])
+    try:
+        pinned = [PublicKey.parse(text) for text in texts]
+    except (PanopticonError, ValueError) as error:
+        raise ConfigurationError([f"--key: {error}"]) from error
+    clock = Clock.from_settings(config.clock, lab=config.lab) if config else Clock()
+    manifest = await _verified(where, pinned, tld, clock.now())
+    print(
+        f"good: .{manifest.tld} snapshot {manifest.serial}, {manifest.start} to {manifest.end}, "
+        f"{len(manifest.files)} files, expires {manifest.expires}"
+    )
+
+
+async def _verified(where: str, keys: Sequence[PublicKey], tld: str | None, now: dt.datetime) -> Manifest:
+    if "://" in where:
+        with tempfile.TemporaryDirectory(prefix="arke-verify-") as folder:
+            return await verify_url(Http(USER_AGENT), where, Path(folder), keys, tld=tld, now=now)
+    path = Path(where)
+    directory = path if path.is_dir() else path.parent
+    try:
+        directory = directory.resolve(strict=True)
+    except OSError as error:
+        raise PanopticonError(f"{where}: {error.strerror}; give a snapshot's directory or URL") from error
+    return await trio.to_thread.run_sync(functools.partial(verify_tree, directory, keys, tld=tld, now=now))
+
+
+async def preview_command(config: Config, out: Path) -> None:
+    """Write every notice due now under ``out`` and say what would not be sent, and why."""
+    outcomes = await preview(config, out)
+    for outcome in sorted(outcomes, key=lambda outcome: (outcome.what, outcome.case.id)):
+        if outcome.what != "draft":
+            print(f"{outcome.case.id} {outcome.case.domain}: {outcome.what} ({outcome.reason})")
+    drafts = sum(outcome.what == "draft" for outcome in outcomes)
+    print(f"{drafts} cases have notices due, written under {out}; nothing was sent")
+
+
+async def queue_list(config: Config, *, as_json: bool) -> None:
+    """What waits for a person, with the reason; straight from the ledger, so that no daemon need run."""
+    async with Ledger.open(Path(config.state)) as ledger:
+        entries = await ledger.queue()
+    if as_json:
+        print(json.dumps([msgspec.to_builtins(entry) for entry in entries]))
+        return
+    for entry in entries:
+        decided = f" ({entry.state} {entry.decided_at})" if entry.decided_at else ""
+        print(f"{entry.id:>6}  {entry.case_id}  {entry.reason}  since {entry.at}{decided}")
+    if not entries and sys.stdout.isatty():
+        print("nothing waits")
+
+
+async def queue_decide(config: Config, entry: str, word: str) -> None:
+    """Write a person's word: by the daemon where one runs, so that it acts at once, else straight into the ledger."""
+    try:
+        answer = await ask(config.status.socket, {"do": "decide", "id": entry, "word": word})
+        if "error" in answer:
+            raise PanopticonError(f"arke queue: {answer['error']}")
+        changed = len(answer["queue"])
+    except ControlError:
+        clock = Clock.from_settings(config.clock, lab=config.lab)
+        async with Ledger.open(Path(config.state)) as ledger:
+            changed = len(await ledger.decide(entry, word, clock.now()))
+    if not changed:
+        raise PanopticonError(f"arke queue: there is no entry {entry}; see `arke queue list`")
+    print(f"{entry}: {DECISIONS[word]}")

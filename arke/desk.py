@@ -1,0 +1,99 @@
+"""What arke's tasks share, and what the status socket says of it: case numbers and counts, never a contact.
+
+Beside the flow: ``main`` makes one Desk, the tasks write to it, ``arke status`` and ``arke queue`` ask it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import trio
+
+from arke.cases.ledger import DECISIONS
+from arke.cases.match import Matched
+from arke.rooms import Rooms
+from arke.watch import Snapshot
+from panopticond.shared.clock import rfc3339
+
+WRITERS = frozenset({"decide"})
+"""Requests that change state: they need the daemon's own user or root."""
+
+
+class Desk:
+    """The last snapshots and their cases, what was refused and why, and the two bells tasks wake each other with."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self.rooms = rooms
+        self.snapshots: dict[str, Snapshot] = {}
+        self.matched: dict[str, dict[str, Matched]] = {}
+        """By TLD and case number, of the last pass."""
+        self.marks: dict[str, object] = {}
+        """What each TLD's cases were made of, so that an idle pass makes nothing anew."""
+        self.refused: dict[str, str] = {}
+        self.problems: dict[str, str] = {}
+        self.canary_sang = False
+        self.working = False
+        self.draining = False
+        self.work_bell = trio.Event()
+        self.mail_bell = trio.Event()
+
+    def case(self, case_id: str) -> Matched | None:
+        """An open case of the last snapshots, or None."""
+        return next((cases[case_id] for cases in self.matched.values() if case_id in cases), None)
+
+    def all_cases(self) -> list[Matched]:
+        """Every open case of the last snapshots."""
+        return [item for cases in self.matched.values() for item in cases.values()]
+
+    def trouble(self, key: str, sentence: str) -> bool:
+        """Keep a problem for status; True when it is new and worth a log line."""
+        new = self.problems.get(key) != sentence
+        self.problems[key] = sentence
+        return new
+
+    def accept(self, snapshot: Snapshot) -> None:
+        """A verified snapshot came in: the cases are to be followed on it."""
+        self.working = True
+        self.snapshots[snapshot.manifest.tld] = snapshot
+        self.work_bell.set()
+
+    async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One request on the status socket."""
+        match request:
+            case {"do": "status"}:
+                return await self.status()
+            case {"do": "queue"}:
+                return {"queue": [msgspec.to_builtins(entry) for entry in await self.rooms.ledger.queue()]}
+            case {"do": "decide", "id": str(entry), "word": str(word)} if word in DECISIONS:
+                changed = await self.rooms.ledger.decide(entry, word, self.rooms.clock.now())
+                self.work_bell.set()
+                return {"queue": [msgspec.to_builtins(item) for item in changed]}
+            case _:
+                return {"error": "ask for status or queue, or decide with id and word"}
+
+    async def status(self) -> dict[str, Any]:
+        """Last snapshots, what was refused, what waits, and when something happens next."""
+        rooms = self.rooms
+        counts = await rooms.ledger.counts()
+        due = await rooms.outbox.next_due()
+        waiting = sum(counts["outbox"].get(state, 0) for state in ("queued", "sending", "retry", "unknown"))
+        return {
+            "at": rfc3339(rooms.clock.now()),
+            "sending": rooms.mailer is not None,
+            "working": self.working,
+            "snapshots": {
+                tld: {
+                    "serial": snapshot.manifest.serial,
+                    "to": snapshot.manifest.end,
+                    "expires": snapshot.manifest.expires,
+                    "open_cases": len(self.matched.get(tld, {})),
+                }
+                for tld, snapshot in self.snapshots.items()
+            },
+            "refused": dict(self.refused),
+            "problems": dict(self.problems),
+            "queue": counts["queue"],
+            "outbox": {"waiting": waiting, "next_due": rfc3339(due) if due else None, **counts["outbox"]},
+            "poll": rooms.config.poll,
+        }

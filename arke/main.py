@@ -1,0 +1,256 @@
+"""arke as a diagram: snapshots and zone in, cases followed, notices out; two nurseries, every task named.
+
+    watch ─Snapshot→ match ─cases→ ladder → enrich → re-check → notice ─intent→ outbox → SMTP
+      │                 ↑ zone                                                     ↑ drained under a deadline
+      └ status socket, report, review list
+
+``run`` is the daemon: SIGTERM cancels the sources, the sinks drain, and it returns. ``once`` is one pass for cron.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import signal
+from pathlib import Path
+
+import trio
+
+from arke import report
+from arke.cases.enrich import RdapSource
+from arke.cases.follow import Outcome
+from arke.cases.match import match
+from arke.config import Config
+from arke.desk import WRITERS, Desk
+from arke.rooms import open_rooms
+from panopticond.shared.control import notify, serve_control
+from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
+from panopticond.shared.settings import seconds
+from panopticond.shared.zone import Zone
+
+log = logging.getLogger(__name__)
+
+SERVER_DOWN_SECONDS = 60.0  # policy time before a silent mail server is tried again, one real second at least
+IDLE_SECONDS = 2.0  # real seconds between two passes at least, when nothing rings
+BATCH = 50  # notices sent between two looks at the stop sign
+
+
+async def run(config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """The daemon: follow until SIGTERM or SIGINT, then drain for ``drain`` real seconds."""
+    async with open_rooms(config) as rooms:
+        desk = Desk(rooms)
+        async with trio.open_nursery() as sinks:
+            mode, done = int(config.status.mode, 8), trio.Event()
+            serve = functools.partial(serve_control, config.status.socket, mode, desk.answer, writers=WRITERS)
+            await sinks.start(serve, name="status")
+            sinks.start_soon(_send_notices, desk, done, name="outbox")
+            notify("READY=1")
+            async with trio.open_nursery() as sources:
+                sources.start_soon(_stop_on_signal, sources.cancel_scope, name="signals")
+                for tld in config.tlds:
+                    sources.start_soon(_watch, desk, tld, name=f"watch .{tld}")
+                sources.start_soon(_follow, desk, name="follow cases")
+                task_status.started()
+            notify("STOPPING=1")
+            log.info("stopping: no new work; the outbox has %s to finish", config.drain)
+            desk.draining = True
+            desk.mail_bell.set()
+            with trio.move_on_after(seconds(config.drain)):
+                await done.wait()
+            sinks.cancel_scope.cancel()
+    log.info("stopped")
+
+
+async def once(config: Config) -> None:
+    """One pass: look, follow, send what is due, report. RefusedError when a snapshot was refused."""
+    async with open_rooms(config) as rooms:
+        desk = Desk(rooms)
+        failures: list[PanopticonError] = []
+        for tld in config.tlds:
+            try:
+                snapshot = await rooms.snapshots[tld].look(rooms.clock.now())
+            except (RefusedError, FetchError) as error:
+                log.error(".%s: %s", tld, error)  # noqa: TRY400 - the sentence is all there is to say
+                failures.append(error)
+                continue
+            if snapshot is not None:
+                desk.accept(snapshot)
+        await work_through(desk)
+        desk.draining = True
+        with trio.move_on_after(seconds(config.drain) if not config.lab else 600.0):
+            await _send_notices(desk, trio.Event())
+        await _write_report(desk)
+        for failure in sorted(failures, key=lambda error: -error.exit_status):
+            raise failure
+
+
+async def preview(config: Config, out: Path) -> list[Outcome]:
+    """Every notice due now, as .eml under ``out``; sends nothing and leaves no trace in the ledger."""
+    async with open_rooms(config, drafts=out, trace=False) as rooms:
+        desk = Desk(rooms)
+        for tld in config.tlds:
+            snapshot = await rooms.snapshots[tld].look(rooms.clock.now(), accept=False)
+            if snapshot is not None:
+                desk.accept(snapshot)
+        return await work_through(desk)
+
+
+async def _stop_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+async def _watch(desk: Desk, tld: str) -> None:
+    """Look for a new snapshot of one TLD at every poll; a refused one is said once, stands in status, sends nothing."""
+    rooms = desk.rooms
+    while True:
+        try:
+            snapshot = await rooms.snapshots[tld].look(rooms.clock.now())
+            desk.refused.pop(tld, None)
+            desk.problems.pop(f"records .{tld}", None)
+            if snapshot is not None:
+                log.info(".%s: snapshot %d accepted", tld, snapshot.manifest.serial)
+                desk.accept(snapshot)
+        except RefusedError as error:
+            if desk.refused.get(tld) != str(error):
+                log.error(".%s: %s", tld, error)  # noqa: TRY400 - the sentence is all there is to say
+            desk.refused[tld] = str(error)
+        except PanopticonError as error:
+            if desk.trouble(f"records .{tld}", str(error)):
+                log.warning(".%s: %s", tld, error)
+        await rooms.clock.sleep(seconds(rooms.config.poll))
+
+
+async def _follow(desk: Desk) -> None:
+    """Follow the cases whenever a snapshot comes, somebody decides, or a poll's time has passed."""
+    rooms = desk.rooms
+    idle_seconds = max(IDLE_SECONDS, seconds(rooms.config.poll) / rooms.clock.scale)
+    while True:
+        with trio.move_on_after(idle_seconds):
+            await desk.work_bell.wait()
+        desk.work_bell = trio.Event()
+        try:
+            await work_through(desk)
+            await _write_report(desk)
+            desk.problems.pop("cases", None)
+        except PanopticonError as error:
+            if desk.trouble("cases", str(error)):
+                log.error("cases: %s", error)  # noqa: TRY400 - one sentence for the operator
+        desk.working = desk.work_bell.is_set()
+        desk.mail_bell.set()
+
+
+async def work_through(desk: Desk) -> list[Outcome]:
+    """One pass over every TLD's cases on its last snapshot; nothing is done on one too old for mail."""
+    rooms = desk.rooms
+    outcomes: list[Outcome] = []
+    for tld, snapshot in list(desk.snapshots.items()):
+        if snapshot.too_old_for_mail(rooms.clock.now()):
+            desk.matched.pop(tld, None)
+            desk.trouble(f"age .{tld}", f"snapshot {snapshot.manifest.serial} is too old: no mail is sent on it")
+            continue
+        desk.problems.pop(f"age .{tld}", None)
+        zone = await _zone(desk, tld)
+        serial = snapshot.manifest.serial
+        if desk.marks.get(tld) != (serial, zone and zone.serial):
+            owners = zone.owners if zone else None
+            cases = await trio.to_thread.run_sync(match, snapshot.tables, owners)
+            desk.matched[tld] = {item.case.id: item for item in cases}
+            desk.marks[tld] = (serial, zone and zone.serial)
+        if await _canary_sings(desk):
+            outcomes += await rooms.follower.work_through(list(desk.matched[tld].values()), serial)
+    return outcomes
+
+
+async def _zone(desk: Desk, tld: str) -> Zone | None:
+    watch = desk.rooms.zones.get(tld)
+    if watch is None:
+        return None
+    try:
+        zone = await watch.look()
+    except PanopticonError as error:
+        if desk.trouble(f"zone .{tld}", str(error)):
+            log.warning("zone .%s: %s", tld, error)
+        return None
+    desk.problems.pop(f"zone .{tld}", None)
+    return zone
+
+
+async def _canary_sings(desk: Desk) -> bool:
+    """Whether the account sees contacts: asked until it does. A permissive server redacts in silence (RedDog does)."""
+    rooms, rdap = desk.rooms, desk.rooms.config.rdap
+    if desk.canary_sang or rdap is None or rdap.canary is None or not isinstance(rooms.source, RdapSource):
+        return True
+    problem = await rooms.source.canary(rdap.canary)
+    if problem and desk.trouble("rdap", problem):
+        log.error("%s; no mail is sent until it answers", problem)
+    if not problem:
+        desk.problems.pop("rdap", None)
+    desk.canary_sang = not problem
+    return desk.canary_sang
+
+
+async def _send_notices(desk: Desk, done: trio.Event) -> None:
+    """Send what is due, wait for the bell or the next due time; when draining, send what is due and finish."""
+    rooms = desk.rooms
+    mailer = rooms.mailer
+    while mailer is not None:
+        last = desk.draining
+        if not desk.matched:  # before the first snapshot nobody can say whether a notice is still right
+            if last:
+                break
+            await _until_due(desk, down=False)
+            continue
+        sent = await rooms.outbox.send_due(
+            mailer.send,
+            rooms.clock,
+            look=lambda notice: rooms.follower.still_right(notice, desk.case),
+            limit=BATCH,
+        )
+        for item in sent:
+            log.info("notice %s for %s: %s %d", item.message_id, " ".join(item.case_ids), item.state, item.reply_code)
+            if item.state == "withdrawn":
+                await rooms.ledger.reopen_step(item.case_ids)
+        if sent:
+            await rooms.ledger.tidy()
+        down = any(item.state == "retry" and item.reply_code == 0 for item in sent)
+        if len(sent) == BATCH and not down:
+            continue
+        if last:
+            break
+        await _until_due(desk, down=down)
+    done.set()
+
+
+async def _until_due(desk: Desk, *, down: bool) -> None:
+    rooms = desk.rooms
+    wait_seconds = seconds(rooms.config.poll) / rooms.clock.scale
+    due = await rooms.outbox.next_due()
+    if due is not None:
+        wait_seconds = min(wait_seconds, max(0.0, (due - rooms.clock.now()).total_seconds() / rooms.clock.scale))
+    if down:
+        wait_seconds = max(1.0, SERVER_DOWN_SECONDS / rooms.clock.scale)
+    with trio.move_on_after(max(0.02, wait_seconds)):
+        await desk.mail_bell.wait()
+    if desk.mail_bell.is_set() and not desk.draining:
+        desk.mail_bell = trio.Event()
+
+
+async def _write_report(desk: Desk) -> None:
+    rooms = desk.rooms
+    cases = [item.case for item in desk.all_cases()]
+    outcomes = await rooms.ledger.outcomes()
+    review = Path(rooms.config.state) / report.REVIEW
+    figures = report.today(
+        rooms.clock.now(),
+        cases,
+        outcomes,
+        await rooms.ledger.queue(),
+        (await rooms.ledger.counts())["outbox"],
+        {tld: snapshot.manifest.serial for tld, snapshot in desk.snapshots.items()},
+        review if review.is_file() else None,
+    )
+    text = report.no_contact_csv(cases, outcomes)
+    await trio.to_thread.run_sync(report.write_report, Path(rooms.config.state), figures, text)

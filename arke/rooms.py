@@ -1,0 +1,211 @@
+"""arke's rooms opened once and handed on: ledger, look-ups, probes for the re-check, mail.
+
+Between the configuration and ``main``: every collaborator is made here, from arke.json alone, and closed here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from arke.cases.enrich import CsvSource, RdapSource, Source
+from arke.cases.follow import Follower
+from arke.cases.ledger import Ledger
+from arke.cases.recheck import Rechecker
+from arke.config import Config
+from arke.mail import template
+from arke.mail.outbox import Outbox
+from arke.mail.smtp import Mailer
+from arke.watch import USER_AGENT, SnapshotWatch, ZoneWatch
+from panopticond.probe.delegation import Delegations, ZonePolicy
+from panopticond.probe.dnsclient import DnsClient
+from panopticond.probe.guard import Guard
+from panopticond.probe.quad9 import Resolvers
+from panopticond.probe.web import WebProber
+from panopticond.probe.webcontrol import WebLimits
+from panopticond.probe.webvantage import web_vantage
+from panopticond.shared.clock import Clock
+from panopticond.shared.errors import ConfigurationError
+from panopticond.shared.http import Http
+from panopticond.shared.names import Names, TldPolicy
+from panopticond.shared.settings import read_secret, seconds
+
+DNS_TIMEOUT_SECONDS = 2.0
+DNS_ATTEMPTS = 3
+PER_HOST_SECONDS = 1.0
+SUPPRESSION_LIMIT_BYTES = 16 << 20
+
+
+class Rooms(msgspec.Struct, frozen=True):
+    """Everything the flow needs, open."""
+
+    config: Config
+    clock: Clock
+    ledger: Ledger
+    source: Source | None
+    follower: Follower
+    outbox: Outbox
+    mailer: Mailer | None
+    """None where nothing is sent: a dry run, a preview, no ``smtp``."""
+    snapshots: dict[str, SnapshotWatch]
+    zones: dict[str, ZoneWatch]
+
+
+@contextlib.asynccontextmanager
+async def open_rooms(config: Config, *, drafts: Path | None = None, trace: bool = True) -> AsyncIterator[Rooms]:
+    """Open every room; ``drafts`` set, or a dry run, or no source of contacts, means that mails are written, not sent.
+
+    Raises ConfigurationError (secrets, templates) and StoreError before anything is asked of the network.
+    """
+    clock = Clock.from_settings(config.clock, lab=config.lab)
+    state = Path(config.state)
+    http = Http(USER_AGENT)
+    source = _source(config, http)
+    if drafts is None and (config.dry_run or config.smtp is None or source is None):
+        drafts = state / "drafts"
+    templates = template.load(Path(config.template) if config.template else None)
+    _suppression(config)
+    async with contextlib.AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(Ledger.open(state))
+        client = DnsClient(
+            rate_per_server=config.recheck.rate_per_server, timeout_seconds=DNS_TIMEOUT_SECONDS, attempts=DNS_ATTEMPTS
+        )
+        await stack.enter_async_context(client)
+        mailer = None
+        if drafts is None and config.smtp is not None:
+            mailer = await stack.enter_async_context(Mailer(config.smtp))
+        follower = Follower(
+            config,
+            ledger,
+            clock,
+            source=source,
+            rechecker=_rechecker(config, client, clock),
+            templates=templates,
+            suppressed=lambda: _suppression(config),
+            host_id=socket.gethostname(),
+            drafts=drafts,
+            trace=trace,
+        )
+        yield Rooms(
+            config=config,
+            clock=clock,
+            ledger=ledger,
+            source=source,
+            follower=follower,
+            outbox=Outbox(ledger.run),
+            mailer=mailer,
+            snapshots={tld: _watch(config, tld, ledger, http) for tld in config.tlds},
+            zones={tld: ZoneWatch(tld, config.zone, http, state / "spool") for tld in config.tlds if config.zone},
+        )
+
+
+def _watch(config: Config, tld: str, ledger: Ledger, http: Http) -> SnapshotWatch:
+    account = config.account
+    auth = (account.username, read_secret(account.password_file)) if account else None
+    spool = Path(config.state) / "spool"
+    return SnapshotWatch(tld, config.records, config.keys, ledger, http, auth=auth, spool=spool)
+
+
+def _source(config: Config, http: Http) -> Source | None:
+    own = [address for address in (config.smtp.sender if config.smtp else None, config.manager) if address]
+    if config.rdap is not None:
+        rdap = config.rdap
+        auth = (rdap.username, read_secret(rdap.password_file)) if rdap.username and rdap.password_file else None
+        return RdapSource(
+            http, rdap.url, auth=auth, rate_per_second=rdap.rate, timeout_seconds=seconds(rdap.timeout), own=own
+        )
+    return CsvSource(Path(config.contacts), own) if config.contacts else None
+
+
+def _rechecker(config: Config, client: DnsClient, clock: Clock) -> Rechecker:
+    settings = config.recheck
+    guard = Guard(settings.allow_networks)
+    hold_ip = frozenset(settings.hold_ip)
+    policies = {
+        tld: ZonePolicy(
+            tld=tld,
+            servers=settings.servers,
+            registry_zones=frozenset(settings.registry_zones),
+            hold_ns=frozenset(settings.hold_ns),
+            hold_ip=hold_ip,
+        )
+        for tld in config.tlds
+    }
+    resolvers = Resolvers(
+        client,
+        filtered=settings.resolver,
+        unfiltered=settings.resolver,
+        hold_ip=dict.fromkeys(config.tlds, hold_ip),
+    )
+
+    async def resolve(host: str) -> tuple[str, ...] | None:
+        found = await resolvers.address(host, host.rpartition(".")[2], clock.now())
+        if found.outcome == "indeterminate":
+            return None
+        return tuple(found.detail.get("addresses", "").split())
+
+    vantages = [
+        web_vantage(
+            name=place.name,
+            country=place.country,
+            proxy=place.proxy,
+            credentials_file=place.credentials_file,
+            control_uri=place.control_uri,
+        )
+        for place in settings.vantages
+    ] or [web_vantage(name="direct", country="ZZ")]
+    web = WebProber(
+        vantages,
+        guard=guard,
+        resolve=resolve,
+        registered_domain=_names(config).registered_domain,
+        # Politeness is promised in policy time, so that a lab whose days take minutes is not slowed to ours.
+        limits=WebLimits(
+            connect_seconds=seconds(settings.connect_timeout),
+            deadline_seconds=seconds(settings.probe_deadline),
+            per_host_seconds=PER_HOST_SECONDS / clock.scale,
+        ),
+    )
+    return Rechecker(
+        Delegations(client, policies, roots=settings.roots, guard=guard),
+        resolvers,
+        web,
+        vantages=[place.name for place in vantages],
+        hold_pages=settings.hold_page,
+        concurrency=settings.concurrency,
+    )
+
+
+def _names(config: Config) -> Names:
+    zones = config.recheck.registry_zones
+    return Names(
+        TldPolicy(
+            tld=tld,
+            suffixes=frozenset({tld, *zones}) if zones else frozenset(),
+            registry_zones=frozenset(zones),
+            shared_services=frozenset(config.shared_services),
+        )
+        for tld in config.tlds
+    )
+
+
+def _suppression(config: Config) -> tuple[frozenset[str], frozenset[str]]:
+    """(addresses, domains) of the suppression file, read anew for each pass: an entry holds from the next mail on."""
+    if config.suppression is None:
+        return frozenset(), frozenset()
+    path = Path(config.suppression)
+    try:
+        if path.stat().st_size > SUPPRESSION_LIMIT_BYTES:
+            raise ConfigurationError([f"suppression: {path}: over {SUPPRESSION_LIMIT_BYTES} bytes"])
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError([f"suppression: {path}: cannot be read; no mail leaves without it"]) from error
+    lines = {line.split("#")[0].strip().lower() for line in text.splitlines()} - {""}
+    return (
+        frozenset(line for line in lines if "@" in line.strip("@")),
+        frozenset(line.lstrip("@") for line in lines if "@" not in line.strip("@")),
+    )

@@ -1,0 +1,229 @@
+"""New snapshots and the registry's zone, by path or URL; nothing is believed before it is verified (design section 7).
+
+First step of arke. The manifest and its signature are read from ``latest``, the records from ``../<serial>/``, so a
+publication in between never tears a read. What is accepted is persisted in the ledger before anybody acts on it;
+what is refused raises RefusedError and stops there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from arke.cases.ledger import Ledger
+from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
+from panopticond.shared.http import Http
+from panopticond.shared.minisign import SIGNATURE_LIMIT, PublicKey
+from panopticond.shared.records import read_tables
+from panopticond.shared.snapshot import (
+    LATEST,
+    MANIFEST,
+    MANIFEST_LIMIT_BYTES,
+    RECORDS,
+    SIGNATURE,
+    Manifest,
+    ManifestFile,
+    check_file,
+    verify_manifest_bytes,
+    verify_tree,
+)
+from panopticond.shared.zone import Zone, read_zone
+
+USER_AGENT = "arke"
+SMALL_SECONDS, LARGE_SECONDS = 30.0, 1800.0
+ZONE_LIMIT_BYTES = 4 << 30
+MAIL_AGE = dt.timedelta(hours=36)
+"""A snapshot whose ``to`` is older than this causes no mail."""
+Auth = tuple[str, str] | None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A verified, accepted snapshot with its tables; ``new`` when its serial was never accepted before."""
+
+    manifest: Manifest
+    tables: dict[str, list[Any]]
+    new: bool
+
+    def too_old_for_mail(self, now: dt.datetime) -> bool:
+        """Whether its interval ended so long ago that nobody may be written to on its word."""
+        return now - self.manifest.ended_at >= MAIL_AGE
+
+
+class SnapshotWatch:
+    """Looks for one TLD's newest snapshot at ``records``, a path or URL of ``.../latest/records.sql``."""
+
+    def __init__(
+        self, tld: str, records: str, keys: Sequence[str], ledger: Ledger, http: Http, *, auth: Auth, spool: Path
+    ) -> None:
+        self.tld = tld
+        self._records = records.replace("{tld}", tld)
+        self._keys = tuple(PublicKey.parse(key) for key in keys)
+        self._ledger = ledger
+        self._http = http
+        self._auth = auth
+        self._spool = spool
+        self._seen: object = None
+
+    async def look(self, now: dt.datetime, *, accept: bool = True) -> Snapshot | None:
+        """The newest snapshot, or None while it is the one returned last; ``accept`` False leaves no trace.
+
+        Raises RefusedError (bad signature, rollback, expired, a byte changed) or FetchError when it cannot be had.
+        """
+        accepted = await self._ledger.accepted(self.tld)
+        mark, found = await (self._fetch if "://" in self._records else self._open)(now, accepted)
+        if found is None:
+            return None
+        manifest, tables, sha256 = found
+        rows = tables["snapshot"]
+        if len(rows) != 1 or (rows[0].tld, rows[0].serial) != (manifest.tld, manifest.serial):
+            raise RefusedError(f"{RECORDS} speaks of another snapshot than its manifest; refused")
+        new = accepted is None or manifest.serial > accepted[0]
+        if accept and new:
+            await self._ledger.accept(self.tld, manifest.serial, sha256, now)
+        self._seen = mark
+        return Snapshot(manifest, tables, new)
+
+    async def _open(
+        self, now: dt.datetime, accepted: tuple[int, str] | None
+    ) -> tuple[object, tuple[Manifest, dict[str, list[Any]], str] | None]:
+        """From disk: the directory behind ``latest`` is resolved once, and everything is read inside it."""
+
+        def read() -> tuple[object, tuple[Manifest, dict[str, list[Any]], str] | None]:
+            path = Path(self._records)
+            try:
+                directory = path.parent.resolve(strict=True)
+                status = (directory / MANIFEST).stat()
+            except OSError as error:
+                raise FetchError("unreachable", f"{path}: no snapshot here yet: {error.strerror}") from error
+            mark = (directory, status.st_mtime_ns, status.st_size, status.st_ino)
+            if mark == self._seen:
+                return mark, None
+            manifest = verify_tree(directory, self._keys, tld=self.tld, now=now, accepted=accepted)
+            sha256 = hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest()
+            return mark, (manifest, read_tables(directory / path.name), sha256)
+
+        return await trio.to_thread.run_sync(read)
+
+    async def _fetch(
+        self, now: dt.datetime, accepted: tuple[int, str] | None
+    ) -> tuple[object, tuple[Manifest, dict[str, list[Any]], str] | None]:
+        """Over HTTP: manifest and signature first, then the records into the spool, checked before they are read."""
+        base = self._records.rsplit("/", 1)[0]
+        data = (await self._get(f"{base}/{MANIFEST}", MANIFEST_LIMIT_BYTES)).body
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 == self._seen:
+            return sha256, None
+        signature = (await self._get(f"{base}/{SIGNATURE}", SIGNATURE_LIMIT)).body.decode("utf-8", "replace")
+        manifest = verify_manifest_bytes(data, signature, self._keys, tld=self.tld, now=now, accepted=accepted)
+        path = self._spool / f"{self.tld}-{RECORDS}"
+        await download_file(self._http, serial_base(base, manifest), manifest.file(RECORDS), path, self._auth)
+        try:
+            tables = await trio.to_thread.run_sync(read_tables, path)
+        finally:
+            path.unlink(missing_ok=True)
+        return sha256, (manifest, tables, sha256)
+
+    async def _get(self, url: str, limit_bytes: int) -> Any:
+        response = await self._http.get(url, auth=self._auth, limit_bytes=limit_bytes, deadline_seconds=SMALL_SECONDS)
+        if response.status != 200:
+            raise FetchError("unreachable", f"{url} answers {response.status}; check address and account")
+        return response
+
+
+def serial_base(base: str, manifest: Manifest) -> str:
+    """Where the rest of a snapshot lies: ``../<serial>`` beside ``latest``, else the place itself."""
+    parent, _, last = base.rpartition("/")
+    return f"{parent}/{manifest.serial}" if last == LATEST else base
+
+
+async def download_file(http: Http, base: str, entry: ManifestFile, path: Path, auth: Auth) -> None:
+    """One file of a snapshot to ``path``, of exactly the size and hash signed; else it is removed and refused."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with path.open("wb") as into:
+            response = await http.download(
+                f"{base}/{entry.name}",
+                into,
+                headers={"accept-encoding": "identity"},
+                auth=auth,
+                limit_bytes=entry.size,
+                deadline_seconds=LARGE_SECONDS,
+            )
+        if response.status != 200:
+            raise FetchError("unreachable", f"{entry.name} answers {response.status}; try again")  # noqa: TRY301
+        await trio.to_thread.run_sync(check_file, path, entry)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+async def verify_url(
+    http: Http, url: str, into: Path, keys: Sequence[PublicKey], *, tld: str | None, now: dt.datetime
+) -> Manifest:
+    """Verify a whole published snapshot by URL (its directory, ``latest`` or a file in it), fetched under ``into``."""
+    base = url.rstrip("/")
+    if base.endswith((".sql", ".json")):
+        base = base.rsplit("/", 1)[0]
+    for name, limit in ((MANIFEST, MANIFEST_LIMIT_BYTES), (SIGNATURE, SIGNATURE_LIMIT)):
+        response = await http.get(f"{base}/{name}", limit_bytes=limit, deadline_seconds=SMALL_SECONDS)
+        if response.status != 200:
+            raise FetchError("unreachable", f"{base}/{name} answers {response.status}; give a snapshot's directory")
+        (into / name).write_bytes(response.body)
+    signature = (into / SIGNATURE).read_text("utf-8", "replace")
+    manifest = verify_manifest_bytes((into / MANIFEST).read_bytes(), signature, keys, tld=tld, now=now)
+    for entry in manifest.files:
+        await download_file(http, serial_base(base, manifest), entry, into / entry.name, None)
+    return await trio.to_thread.run_sync(functools.partial(verify_tree, into, keys, tld=tld, now=now))
+
+
+class ZoneWatch:
+    """The registry's own zone by path or URL; the last whole one is kept when a newer one is damaged."""
+
+    def __init__(self, tld: str, zone: str, http: Http, spool: Path) -> None:
+        self._zone = zone.replace("{tld}", tld)
+        self._tld = tld
+        self._http = http
+        self._spool = spool
+        self._seen: object = None
+        self._last: Zone | None = None
+
+    async def look(self) -> Zone:
+        """The zone, read again only when it changed; PanopticonError or FetchError when there is no whole one."""
+        if "://" in self._zone:
+            return await self._fetch()
+        try:
+            status = os.stat(self._zone)  # noqa: PTH116 - one call, one value
+        except OSError as error:
+            raise PanopticonError(f"{self._zone}: cannot read the zone: {error.strerror}; check zone") from error
+        mark = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if mark != self._seen or self._last is None:
+            self._last = await trio.to_thread.run_sync(read_zone, self._zone, self._tld)
+            self._seen = mark
+        return self._last
+
+    async def _fetch(self) -> Zone:
+        path = self._spool / f"{self._tld}.zone"
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        headers = {"if-none-match": self._seen} if isinstance(self._seen, str) else {}
+        try:
+            with path.open("wb") as into:
+                response = await self._http.download(
+                    self._zone, into, headers=headers, limit_bytes=ZONE_LIMIT_BYTES, deadline_seconds=LARGE_SECONDS
+                )
+            if response.status == 304 and self._last is not None:
+                return self._last
+            if response.status != 200:
+                raise FetchError("unreachable", f"the zone's address answers {response.status}; check zone")
+            self._last = await trio.to_thread.run_sync(read_zone, path, self._tld)
+            self._seen = response.headers.get("etag")
+            return self._last
+        finally:
+            path.unlink(missing_ok=True)
