@@ -116,8 +116,10 @@ EVIL = [
     "INSERT INTO sighting VALUES\n('i','f','t','a','b','it's');\n",
     "INSERT INTO sighting VALUES\n('i','f','t','a','b',NULL),\n",
     "INSERT INTO aggregate VALUES\n('a','','',nan,NULL,NULL);\n",
-    "INSERT INTO aggregate VALUES\n('a','','',1.0,NULL,NULL);\n"
-    + "INSERT INTO sighting VALUES\n('i','f','t','a','b',NULL);\n",
+    (
+        "INSERT INTO aggregate VALUES\n('a','','',1.0,NULL,NULL);\n"
+        "INSERT INTO sighting VALUES\n('i','f','t','a','b',NULL);\n"
+    ),
     "insert into sighting values\n('i','f','t','a','b',NULL);\n",
     "-- a comment\n",
     "\n",

@@ -1,0 +1,1 @@
+"""Reports for the people of the ccTLD, made from the published tables and from nothing else."""

@@ -1,0 +1,1 @@
+"""What panopticond answers over HTTP: the published tree, an account per TLD."""

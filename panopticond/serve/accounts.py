@@ -1,0 +1,118 @@
+"""Who may see which TLD: HTTP Basic (RFC 7617) against scrypt hashes, with throttled guessing.
+
+First step of every request. Passwords come from files at start and are kept as scrypt hashes only; a login that was
+good once is recognised by a keyed hash of this process, so that a download of many files costs one scrypt. Every
+comparison takes constant time and an unknown account costs as much as a known one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import msgspec
+import trio
+
+from panopticond.config import Tld
+from panopticond.shared.settings import read_secret
+
+FAILURES_ALLOWED = 5
+LOCKED_SECONDS = 60.0
+"""Real seconds in which no more than the allowed failures are looked at, by account and by address."""
+_REMEMBERED = 10_000
+_CREDENTIALS_LIMIT = 1024
+_SCRYPT = functools.partial(hashlib.scrypt, n=1 << 14, r=8, p=1, maxmem=64 << 20, dklen=32)
+
+
+class Login(msgspec.Struct, frozen=True):
+    """What became of a request's credentials."""
+
+    account: str | None
+    """The account, when its password was right."""
+    tlds: frozenset[str] = frozenset()
+    retry_after: int = 0
+    """Seconds to wait, when too many logins failed."""
+
+
+class _Account(msgspec.Struct, frozen=True):
+    salt: bytes
+    digest: bytes
+    tlds: frozenset[str]
+
+
+class Accounts:
+    """Every account of the configuration with the TLDs it may see."""
+
+    def __init__(self, passwords: dict[str, tuple[str, frozenset[str]]]) -> None:
+        self._key = secrets.token_bytes(32)
+        self._accounts: dict[str, _Account] = {}
+        for name, (password, tlds) in passwords.items():
+            salt = secrets.token_bytes(16)
+            self._accounts[name] = _Account(salt, _SCRYPT(password.encode(), salt=salt), tlds)
+        self._nobody = _Account(secrets.token_bytes(16), secrets.token_bytes(32), frozenset())
+        self._known_good: dict[str, bytes] = {}
+        self._failures: OrderedDict[str, list[float]] = OrderedDict()
+        self._limiter = trio.CapacityLimiter(2)
+
+    @classmethod
+    def of(cls, tlds: Sequence[Tld]) -> Accounts:
+        """The accounts of the served TLDs; one name under several is one account. ConfigurationError for a file."""
+        passwords: dict[str, tuple[str, frozenset[str]]] = {}
+        for tld in tlds:
+            for account in tld.accounts:
+                before = passwords.get(account.name, ("", frozenset()))[1]
+                passwords[account.name] = read_secret(account.password_file), before | {str(tld.name)}
+        return cls(passwords)
+
+    async def login(self, authorization: str | None, address: str) -> Login:
+        """The account an ``Authorization`` header proves, if any; ``address`` is the client's, for throttling only."""
+        name, password = _credentials(authorization)
+        if name is None:
+            return Login(None)
+        places = [f"address {address}", f"account {name}"]
+        if wait := max(self._locked(place) for place in places):
+            return Login(None, retry_after=wait)
+        account = self._accounts.get(name, self._nobody)
+        mark = hmac.new(self._key, f"{name}\0{password}".encode(), hashlib.sha256).digest()
+        good = hmac.compare_digest(self._known_good.get(name, b""), mark)
+        if not good:
+            hashed = functools.partial(_SCRYPT, password.encode(), salt=account.salt)
+            digest = await trio.to_thread.run_sync(hashed, limiter=self._limiter)
+            good = hmac.compare_digest(digest, account.digest)
+        if not good:
+            for place in places:
+                self._fail(place)
+            return Login(None)
+        self._known_good[name] = mark
+        return Login(name, account.tlds)
+
+    def _locked(self, place: str) -> int:
+        """Seconds until another login from here is looked at; 0 when it may be."""
+        now = trio.current_time()
+        recent = [at for at in self._failures.get(place, ()) if now - at < LOCKED_SECONDS]
+        return 0 if len(recent) < FAILURES_ALLOWED else int(LOCKED_SECONDS - (now - recent[0])) + 1
+
+    def _fail(self, place: str) -> None:
+        now = trio.current_time()
+        recent = [at for at in self._failures.pop(place, ()) if now - at < LOCKED_SECONDS]
+        self._failures[place] = [*recent, now][-FAILURES_ALLOWED:]
+        while len(self._failures) > _REMEMBERED:
+            self._failures.popitem(last=False)
+
+
+def _credentials(authorization: str | None) -> tuple[str | None, str]:
+    """(account, password) of a Basic header; (None, "") for none or a malformed one."""
+    scheme, _, encoded = (authorization or "").partition(" ")
+    if scheme.lower() != "basic" or len(encoded) > _CREDENTIALS_LIMIT:
+        return None, ""
+    try:
+        name, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None, ""
+    return (name, password) if colon and name else (None, "")

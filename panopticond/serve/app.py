@@ -1,0 +1,84 @@
+"""The HTTP server of panopticond: hypercorn on trio with the repository behind it.
+
+Beside the flow: reads what publish wrote, writes nothing. Loopback by default; off loopback only with TLS, because
+accounts sign in with passwords.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import hypercorn
+import hypercorn.trio
+import trio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from panopticond.config import Config, tlds
+from panopticond.serve.accounts import Accounts
+from panopticond.serve.repository import Repository
+from panopticond.shared.errors import ConfigurationError, PanopticonError
+
+GRACEFUL_SECONDS = 2.0
+HEADER_LIMIT_BYTES = 16 << 10
+
+
+def application(root: Path, accounts: Accounts) -> Starlette:
+    """The ASGI application: every path and method goes to the repository, which knows what exists."""
+    repository = Repository(root, accounts)
+
+    async def everything(request: Request) -> Response:
+        return await repository(request)
+
+    methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
+    return Starlette(routes=[Route("/{path:path}", everything, methods=methods)])
+
+
+async def serve(config: Config, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
+    """Serve the published tree until cancelled; ``started`` gives the URLs once bound.
+
+    Raises ConfigurationError for an account's password file, a bind address off loopback without TLS, or half of TLS;
+    PanopticonError when the address cannot be bound.
+    """
+    problems = check(config)
+    if problems:
+        raise ConfigurationError(problems)
+    accounts = await trio.to_thread.run_sync(Accounts.of, tlds(config))
+    settings = hypercorn.Config()
+    settings.bind = [config.serve.bind]
+    settings.certfile, settings.keyfile = config.serve.certificate_file, config.serve.key_file
+    settings.alpn_protocols = ["http/1.1"]
+    settings.accesslog = settings.errorlog = None
+    settings.include_server_header = False
+    settings.graceful_timeout = GRACEFUL_SECONDS
+    settings.h11_max_incomplete_size = HEADER_LIMIT_BYTES
+    settings.keep_alive_timeout = 30.0
+    app: Any = application(Path(config.publish.root), accounts)
+    try:
+        await hypercorn.trio.serve(
+            app, settings, shutdown_trigger=trio.sleep_forever, mode="asgi", task_status=task_status
+        )
+    except OSError as error:
+        raise PanopticonError(f"serve.bind: cannot listen on {config.serve.bind}: {error.strerror}") from error
+
+
+def check(config: Config) -> list[str]:
+    """What is wrong with ``[serve]``, each with its path."""
+    serve_ = config.serve
+    problems = []
+    if (serve_.certificate_file is None) != (serve_.key_file is None):
+        problems.append("serve.certificate_file, serve.key_file: give both or neither")
+    host = serve_.bind.rpartition(":")[0].strip("[]")
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback and serve_.certificate_file is None and not serve_.bind.startswith("unix:"):
+        problems.append(
+            "serve.bind: off loopback accounts need TLS; give certificate_file and key_file, or a proxy before it"
+        )
+    return problems

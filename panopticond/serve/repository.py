@@ -1,0 +1,109 @@
+"""The published tree over HTTP: plain files, conditional and range requests, nothing but the files of the design.
+
+After login. A path is not resolved but recognised: ``/<tld>/<serial or latest>/<known file name>``; everything else
+does not exist, so there is nothing to traverse. ``latest`` is read once a request and must name a serial.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import os
+import re
+import stat
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+
+from panopticond.serve.accounts import Accounts, Login
+from panopticond.shared import snapshot
+
+_NAMES = (*snapshot.FILES, snapshot.MANIFEST, snapshot.SIGNATURE)
+_PATH = re.compile(
+    r"/(?P<tld>[a-z0-9-]{2,63})/(?P<serial>latest|[0-9]{10})/(?P<name>"
+    + "|".join(re.escape(name) for name in _NAMES)
+    + ")"
+)
+_TYPES = {
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".gz": "application/gzip",
+}
+_HEADERS = {
+    "cache-control": "private, no-cache",
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
+_audit = logging.getLogger("panopticond.audit")
+
+
+class Repository:
+    """Answers every request under the root, and writes one audit line for each."""
+
+    def __init__(self, root: Path, accounts: Accounts) -> None:
+        self._root = root
+        self._accounts = accounts
+
+    async def __call__(self, request: Request) -> Response:
+        """The file, 304, 401, 404, 405 or 429."""
+        address = request.client.host if request.client is not None else ""
+        login = await self._accounts.login(request.headers.get("authorization"), address)
+        response = self._answer(request, login)
+        found = _PATH.fullmatch(request.url.path)
+        _audit.info(
+            "access account=%s method=%s tld=%s serial=%s file=%s status=%d",
+            login.account or "-",
+            request.method if request.method in ("GET", "HEAD") else "other",
+            *(found.group("tld", "serial", "name") if found else ("-", "-", "-")),
+            response.status_code,
+        )
+        return response
+
+    def _answer(self, request: Request, login: Login) -> Response:
+        if login.retry_after:
+            return _refuse(429, "Too many failed logins; wait.", {"retry-after": str(login.retry_after)})
+        found = _PATH.fullmatch(request.url.path) if b"%" not in request.scope.get("raw_path", b"") else None
+        tld = found["tld"] if found is not None else request.url.path.split("/")[1:2][0]
+        if login.account is None or tld not in login.tlds:
+            return _refuse(401, "Not without an account of this TLD.", {"www-authenticate": 'Basic realm="panopticon"'})
+        if request.method not in ("GET", "HEAD"):
+            return _refuse(405, "Only GET and HEAD.", {"allow": "GET, HEAD"})
+        if found is None:
+            return _refuse(404, "No such file.")
+        return self._file(request, found["tld"], found["serial"], found["name"])
+
+    def _file(self, request: Request, tld: str, serial: str, name: str) -> Response:
+        try:
+            if serial == snapshot.LATEST:
+                serial = str((self._root / tld / snapshot.LATEST).readlink())
+            path = self._root / tld / serial / name
+            directory, status = path.parent.lstat(), path.lstat()
+        except OSError:
+            return _refuse(404, "No such file.")
+        if not serial.isdigit() or not stat.S_ISDIR(directory.st_mode) or not stat.S_ISREG(status.st_mode):
+            return _refuse(404, "No such file.")
+        etag = f'"{serial}-{status.st_size:x}-{status.st_mtime_ns:x}"'
+        headers = {"etag": etag, "last-modified": email.utils.formatdate(status.st_mtime, usegmt=True), **_HEADERS}
+        if _unchanged(request, etag, status):
+            return Response(status_code=304, headers=headers)
+        media_type = _TYPES.get(path.suffix, "text/plain; charset=us-ascii")
+        return FileResponse(path, headers=headers, media_type=media_type, stat_result=status)
+
+
+def _unchanged(request: Request, etag: str, status: os.stat_result) -> bool:
+    """Whether the client's copy is current (RFC 9110, 13.2.2: If-None-Match goes before If-Modified-Since)."""
+    tags = request.headers.get("if-none-match")
+    if tags is not None:
+        return tags.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in tags.split(",")]
+    since = request.headers.get("if-modified-since")
+    try:
+        return since is not None and int(status.st_mtime) <= email.utils.parsedate_to_datetime(since).timestamp()
+    except (ValueError, OverflowError):
+        return False
+
+
+def _refuse(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    return PlainTextResponse(sentence + "\n", status_code=status, headers={**_HEADERS, **(headers or {})})

@@ -1,0 +1,361 @@
+"""Everything known of a TLD as the tables of records.sql: judged again at the interval's end, licensed, counted.
+
+After the rounds, before the files: reads the store's standings one by one, never holds more than the rows of the
+smaller tables (observations go to a spool on disk), and lets other tasks run between any two indicators. States are
+judged from exactly the observations that are published, so that a reader can judge them again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from panopticond.config import Tld
+from panopticond.judge.aggregate import aggregates
+from panopticond.judge.classify import Classification, Facts, classify
+from panopticond.judge.incident import Member, advance
+from panopticond.judge.listing import as_at, listing_of
+from panopticond.judge.verdict import judge, validated
+from panopticond.model import THREATS, Absence, DomainRecord, Incident, Licence, Round, Sighting, Trust
+from panopticond.shared.clock import parse_rfc3339, rfc3339
+from panopticond.shared.tables import FORMAT, SnapshotRow
+from panopticond.snapshot import rows
+from panopticond.snapshot.licences import FeedFacts, Veil, exported, licence_of
+from panopticond.snapshot.rows import Judged
+from panopticond.snapshot.spool import Spool
+from panopticond.store.interface import Standing, Store
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What a publication is told from outside: its interval, its number, and what was configured."""
+
+    start: dt.datetime
+    end: dt.datetime
+    issued: dt.datetime
+    serial: int
+    late: bool = False
+    check_interval: dt.timedelta = dt.timedelta(hours=6)
+    """The window over the checks in it."""
+    zone_size: int | None = None
+    vantages: tuple[tuple[str, str], ...] = ()
+    """(name, country)."""
+    tranco_list: str | None = None
+    popular_rank: int = 100_000
+
+
+class Built(msgspec.Struct, frozen=True):
+    """The tables, ready to be written, and the incidents to be recorded back."""
+
+    tables: dict[str, Any]
+    incidents: tuple[Incident, ...]
+    redistributable: frozenset[str]
+    """Public ids that may be passed on to anyone (misp.json)."""
+
+
+class _Sources:
+    """The feeds' terms by name."""
+
+    def __init__(self, feeds: Sequence[FeedFacts]) -> None:
+        self.licences: dict[str, Licence] = {feed.name: feed.licence for feed in feeds}
+        self.trusts: dict[str, Trust] = {feed.name: feed.trust for feed in feeds if feed.licence != "verdict-only"}
+        self.absences: dict[str, Absence] = {feed.name: feed.absence for feed in feeds}
+
+
+class _Counts:
+    """What is counted while the observations pass by."""
+
+    def __init__(self) -> None:
+        self.due = self.done = 0
+        self.unchecked: Counter[str] = Counter()
+        self.vantage_answers = self.vantage_failures = 0
+
+    def take(self, round_: Round) -> None:
+        for seen in round_.observations:
+            if seen.outcome == "indeterminate":
+                self.unchecked[f"{seen.kind}:{seen.detail.get('reason', 'unknown')[:40]}"] += 1
+            if seen.kind == "web":
+                self.vantage_failures += seen.outcome == "indeterminate"
+                self.vantage_answers += seen.outcome not in ("indeterminate", "not-probed")
+
+    @property
+    def vantage_worked(self) -> bool:
+        return self.vantage_answers > 0 or self.vantage_failures == 0
+
+
+async def build(
+    store: Store,
+    tld: Tld,
+    feeds: Sequence[FeedFacts],
+    terms: Terms,
+    *,
+    veil: Veil,
+    spool: Spool,
+    lookalike: Callable[[str], str | None] = lambda _name: None,
+) -> Built:
+    """The tables of one snapshot; ``spool`` receives the observations and stands in the tables as their rows.
+
+    ``lookalike`` names what a domain resembles, or None. Nothing is written to the store. Raises ``StoreError``.
+    """
+    sources, counts = _Sources(feeds), _Counts()
+    watched = {watch.id for watch in await store.watches() if watch.check}
+    records: dict[str, DomainRecord | None] = {}
+    by_domain: dict[tuple[str, bool], list[Judged]] = defaultdict(list)
+    async for standing in store.standings(str(tld.name)):
+        if standing.recorded > terms.end:
+            continue
+        domain = standing.subject.domain
+        if domain not in records:
+            records[domain] = await store.domain(domain)
+        rounds = [round_ for round_ in await store.rounds(standing.subject.id) if round_.at <= terms.end]
+        item = _judged(standing, rounds, records[domain], tld, sources, terms)
+        if item is None:
+            continue
+        by_domain[domain, item.veiled].append(item)
+        _count(counts, standing, rounds, terms, watched=standing.subject.id in watched)
+        identifier = item.id(veil)
+        for round_ in rounds:
+            for seen in round_.observations:
+                spool.add(rows.observation_row(identifier, round_.at, veil.observation(seen) if item.veiled else seen))
+    assessed = _classes(by_domain, records, lookalike)
+    previous = await store.incidents(str(tld.name))
+    incidents = _incidents(previous, by_domain, records, str(tld.name), terms.end)
+    tables = _tables(by_domain, records, assessed, incidents, tld, feeds, terms, counts, veil)
+    tables["observation"] = spool
+    tables["aggregate"] = aggregates(tables, vantage_worked=counts.vantage_worked, unchecked=counts.unchecked)
+    everyone = [item for items in by_domain.values() for item in items]
+    return Built(
+        tables=tables,
+        incidents=tuple(incidents),
+        redistributable=frozenset(item.id(veil) for item in everyone if item.licence == "redistributable"),
+    )
+
+
+def registration_began(record: DomainRecord | None) -> dt.datetime | None:
+    """When this registration began: RDAP's date, else the name's last return to the zone, else unknown."""
+    if record is None:
+        return None
+    said = record.registration.detail.get("registered") if record.registration is not None else None
+    try:
+        return parse_rfc3339(said) if said else record.returned
+    except ValueError:
+        return record.returned
+
+
+def _judged(
+    standing: Standing,
+    rounds: Sequence[Round],
+    record: DomainRecord | None,
+    tld: Tld,
+    sources: _Sources,
+    terms: Terms,
+) -> Judged | None:
+    """One indicator judged from its published rounds, or None where the licences leave nothing to publish."""
+    seen = as_at(standing.sightings, terms.end)
+    licence = licence_of(seen, sources.licences)
+    if licence == "no-store":
+        return None
+    sightings = exported(seen, sources.licences, licence)
+    threats = tuple(threat for threat in THREATS if any(sighting.threat == threat for sighting in sightings))
+    subject = msgspec.structs.replace(standing.subject, threats=threats)
+    critical = subject.domain in tld.critical or subject.host in tld.critical
+    listing = listing_of(sightings, sources.absences, decision=standing.decision, critical=critical)
+    verdict = judge(subject, rounds, listing, popular_rank=terms.popular_rank)
+    if (
+        standing.verdict is not None
+        and standing.verdict.state == verdict.state
+        and verdict.since
+        and standing.verdict.since
+    ):
+        # Rounds that no state needs are thinned out in time; what they showed stays in the stored verdict.
+        verdict = msgspec.structs.replace(verdict, since=min(verdict.since, standing.verdict.since))
+    now_validated = licence != "verdict-only" and validated(
+        verdict,
+        sightings,
+        sources.trusts,
+        registration_began=registration_began(record),
+        to=terms.end,
+        decision=standing.decision,
+    )
+    first_validated = standing.first_validated or (verdict.first_active if now_validated else None)
+    return Judged(
+        subject=subject,
+        licence=licence,
+        recorded=standing.recorded,
+        verdict=verdict,
+        sightings=sightings,
+        validated=now_validated,
+        first_validated=first_validated,
+        decision=standing.decision,
+    )
+
+
+def _count(counts: _Counts, standing: Standing, rounds: Sequence[Round], terms: Terms, *, watched: bool) -> None:
+    recent = [round_ for round_ in rounds if round_.at > terms.start]
+    for round_ in recent:
+        counts.take(round_)
+    if watched:
+        due = int((terms.end - max(terms.start, standing.recorded)) / terms.check_interval)
+        counts.due += due
+        counts.done += min(due, len(recent))
+
+
+def _classes(
+    by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
+    records: Mapping[str, DomainRecord | None],
+    lookalike: Callable[[str], str | None],
+) -> dict[tuple[str, bool], Classification]:
+    batches = Counter(batch for domain, veiled in by_domain if not veiled and (batch := _batch(records[domain])))
+    found = {}
+    for (domain, veiled), items in by_domain.items():
+        record = None if veiled else records[domain]
+        began = registration_began(record)
+        batch = _batch(record)
+        found[domain, veiled] = classify(
+            Facts(
+                domain=domain,
+                scopes=frozenset(item.subject.scope for item in items),
+                uris=tuple(item.subject.uri for item in items if item.subject.uri is not None),
+                hosts=tuple(sorted({item.subject.host for item in items})),
+                first_reported=_first_reported(items, began),
+                registered=began,
+                apex_outcome=record.apex.outcome if record and record.apex else "indeterminate",
+                apex_page=record.apex.detail.get("fingerprint") if record and record.apex else None,
+                abuse_pages=tuple(sorted({item.verdict.fingerprint for item in items if item.verdict.fingerprint})),
+                rank=rows.rank_of(record),
+                lookalike_of=None if veiled else lookalike(domain),
+                burst_siblings=batches[batch] - 1 if batch else 0,
+            )
+        )
+        if veiled:  # reasons may hold words of the name
+            found[domain, veiled] = Classification("undetermined", (), ("withheld by a feed's licence",))
+    return found
+
+
+def _first_reported(items: Sequence[Judged], began: dt.datetime | None) -> dt.datetime | None:
+    seen: list[Sighting] = [sighting for item in items for sighting in item.sightings]
+    return min((sighting.first for sighting in seen if began is None or sighting.last >= began), default=None)
+
+
+def _batch(record: DomainRecord | None) -> tuple[str, str] | None:
+    """(registration day, name servers): what names registered in one burst share."""
+    began = registration_began(record)
+    servers = record.delegation.detail.get("ns", "") if record is not None and record.delegation is not None else ""
+    return (f"{began:%Y-%m-%d}", servers) if began is not None and servers else None
+
+
+def _incidents(
+    previous: Sequence[Incident],
+    by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
+    records: Mapping[str, DomainRecord | None],
+    tld: str,
+    now: dt.datetime,
+) -> list[Incident]:
+    """Every incident after this snapshot, by id; those nobody advanced stay as they were."""
+    latest: dict[tuple[str, str | None], Incident] = {}
+    for incident in sorted(previous, key=lambda one: one.opened):
+        latest[incident.domain, incident.host] = incident
+    groups: dict[tuple[str, str | None], list[Judged]] = defaultdict(list)
+    for (domain, veiled), items in by_domain.items():
+        for item in items if not veiled else ():
+            groups[domain, item.subject.host if item.subject.scope == "shared" else None].append(item)
+    found = {incident.id: incident for incident in previous}
+    for (domain, host), items in groups.items():
+        members = [
+            Member(item.verdict, item.first_validated, item.validated) for item in items if item.decision != "dismiss"
+        ]
+        advanced = advance(
+            latest.get((domain, host)),
+            members,
+            tld=tld,
+            domain=domain,
+            host=host,
+            registration=registration_began(records[domain]),
+            now=now,
+        )
+        if advanced is not None:
+            found[advanced.id] = advanced
+    return [found[identifier] for identifier in sorted(found)]
+
+
+def _tables(
+    by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
+    records: Mapping[str, DomainRecord | None],
+    assessed: Mapping[tuple[str, bool], Classification],
+    incidents: Sequence[Incident],
+    tld: Tld,
+    feeds: Sequence[FeedFacts],
+    terms: Terms,
+    counts: _Counts,
+    veil: Veil,
+) -> dict[str, Any]:
+    snapshot = SnapshotRow(
+        tld=str(tld.name),
+        serial=terms.serial,
+        format=FORMAT,
+        from_at=rfc3339(terms.start),
+        to_at=rfc3339(terms.end),
+        issued=rfc3339(terms.issued),
+        late=int(terms.late),
+        checks_due=counts.due,
+        checks_done=counts.done,
+        zone_size=terms.zone_size,
+        software=f"panopticon {importlib.metadata.version('panopticon')}",
+        timezone=tld.timezone,
+        vantages=" ".join(f"{name}:{country}" for name, country in terms.vantages),
+        tranco_list=terms.tranco_list,
+    )
+    everyone = [item for items in by_domain.values() for item in items]
+    domains = [
+        rows.domain_row(
+            items[0].domain(veil), items, records[domain], assessed[domain, veiled], popular_rank=terms.popular_rank
+        )
+        for (domain, veiled), items in by_domain.items()
+    ]
+    uris = [rows.uri_row(item, veil) for item in everyone if item.subject.uri is not None]
+    return {
+        "snapshot": [snapshot],
+        "feed": [
+            rows.feed_row(feed) for feed in sorted(feeds, key=lambda feed: feed.name) if feed.licence != "no-store"
+        ],
+        "domain": sorted(domains, key=lambda row: row.name),
+        "host": _host_rows(everyone, veil),
+        "uri": sorted(uris, key=lambda row: (row.domain, row.host, row.uri or "", row.indicator)),
+        "sighting": [
+            row for item in sorted(everyone, key=lambda item: item.id(veil)) for row in rows.sighting_rows(item, veil)
+        ],
+        "incident": _incident_rows(incidents, by_domain, assessed),
+    }
+
+
+def _host_rows(everyone: Sequence[Judged], veil: Veil) -> list[Any]:
+    hosts: dict[tuple[str, str], tuple[Judged, Judged | None]] = {}
+    for item in everyone:
+        key = item.domain(veil), item.host(veil)
+        own = item if item.subject.uri is None else hosts.get(key, (item, None))[1]
+        hosts[key] = item, own
+    return [
+        rows.host_row(host, domain, item.subject.scope, own, veil)
+        for (domain, host), (item, own) in sorted(hosts.items())
+    ]
+
+
+def _incident_rows(
+    incidents: Sequence[Incident],
+    by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
+    assessed: Mapping[tuple[str, bool], Classification],
+) -> list[Any]:
+    found = []
+    for incident in incidents:
+        items = by_domain.get((incident.domain, False), ())
+        concerned = [item for item in items if incident.host is None or item.subject.host == incident.host]
+        if not concerned:
+            continue  # every source of it is gone or may not be named any more
+        threats = {threat for item in concerned if item.first_validated for threat in item.subject.threats}
+        abuse_class = assessed[incident.domain, False].abuse_class
+        found.append(rows.incident_row(incident, [threat for threat in THREATS if threat in threats], abuse_class))
+    return found

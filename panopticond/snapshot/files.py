@@ -1,0 +1,114 @@
+"""The files beside records.sql, as bytes from the tables: uris.csv, domains.csv, aggregates.json, misp.json.
+
+Between build and publish; pure and deterministic, so that the same tables always give the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from panopticond.shared.clock import parse_rfc3339
+from panopticond.shared.records import plain
+from panopticond.shared.tables import DomainRow, HostRow, SnapshotRow, UriRow
+
+_URI_COLUMNS = (
+    "indicator", "uri", "host", "domain", "scope", "threats", "state", "since", "validated", "flags",
+    "first_active", "last_active", "first_gone",
+)  # fmt: skip
+_NAMESPACE = uuid.UUID("6f1f7a3c-7f0b-5b7e-9a0a-2f4f6f0c51d1")
+_FORMULA = ("=", "+", "-", "@")
+"""What a spreadsheet would take for a formula at the start of a cell."""
+
+
+def uris_csv(tables: Mapping[str, Sequence[Any]]) -> bytes:
+    """Every indicator, URIs first, then the host-level ones with an empty ``uri``; RFC 4180 with a heading."""
+    lines: list[Sequence[Any]] = [_URI_COLUMNS]
+    lines += [[getattr(uri, name) for name in _URI_COLUMNS] for uri in tables["uri"]]
+    for host in tables["host"]:
+        if host.indicator is not None:
+            values = msgspec.structs.asdict(host) | {"uri": "", "host": host.name}
+            lines.append([values[name] for name in _URI_COLUMNS])
+    return _csv(lines)
+
+
+def domains_csv(tables: Mapping[str, Sequence[Any]]) -> bytes:
+    """Every registered domain with all its columns; RFC 4180 with a heading."""
+    names = DomainRow.__struct_fields__
+    return _csv([names, *([getattr(row, name) for name in names] for row in tables["domain"])])
+
+
+def aggregates_json(tables: Mapping[str, Sequence[Any]]) -> bytes:
+    """Every figure with the interval it is about."""
+    snapshot: SnapshotRow = tables["snapshot"][0]
+    said = {
+        "tld": snapshot.tld,
+        "serial": snapshot.serial,
+        "from": snapshot.from_at,
+        "to": snapshot.to_at,
+        "aggregates": [msgspec.structs.asdict(row) for row in tables["aggregate"]],
+    }
+    return json_bytes(said)
+
+
+def misp_json(tables: Mapping[str, Sequence[Any]], redistributable: Collection[str]) -> bytes:
+    """A MISP event of the validated indicators that may be passed on to anyone; identifiers follow from the content."""
+    snapshot: SnapshotRow = tables["snapshot"][0]
+    issued = parse_rfc3339(snapshot.issued)
+    event = {
+        "uuid": str(uuid.uuid5(_NAMESPACE, f"{snapshot.tld}/{snapshot.serial}")),
+        "info": f"Validated domain abuse in .{snapshot.tld}, {snapshot.to_at}",
+        "date": f"{issued:%Y-%m-%d}",
+        "timestamp": str(int(issued.timestamp())),
+        "threat_level_id": "2",
+        "analysis": "2",
+        "distribution": "0",
+        "published": False,
+        "Attribute": [
+            _attribute(snapshot, row, issued_at=int(issued.timestamp()))
+            for row in (*tables["uri"], *tables["host"])
+            if row.validated == 1 and row.indicator in redistributable
+        ],
+    }
+    return json_bytes({"Event": event})
+
+
+def json_bytes(value: object) -> bytes:
+    """Deterministic JSON, one key a line, for people and programs alike."""
+    return (json.dumps(value, indent=1, ensure_ascii=True) + "\n").encode("ascii")
+
+
+def _attribute(snapshot: SnapshotRow, row: UriRow | HostRow, *, issued_at: int) -> dict[str, Any]:
+    kind, value = ("url", row.uri) if isinstance(row, UriRow) else ("hostname", row.name)
+    return {
+        "uuid": str(uuid.uuid5(_NAMESPACE, f"{snapshot.tld}/{row.indicator}")),
+        "type": kind,
+        "category": "Network activity",
+        "to_ids": True,
+        "distribution": "5",
+        "timestamp": str(issued_at),
+        "value": value,
+        "comment": row.threats,
+        "first_seen": row.first_active,
+        "last_seen": row.last_active,
+    }
+
+
+def _csv(lines: Sequence[Sequence[Any]]) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerows([[_cell(value) for value in line] for line in lines])
+    return out.getvalue().encode("ascii")
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = plain(value)
+    return "'" + text if text.startswith(_FORMULA) else text

@@ -1,0 +1,223 @@
+"""From the store's values to the published rows: pure, one function a table.
+
+Second half of build: what was judged becomes text that SQL and people read. Surrogates get their veiled names here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import msgspec
+
+from panopticond.judge.classify import Classification
+from panopticond.model import DomainRecord, Incident, Licence, Observation, Scope, Sighting, Subject, Verdict, public_id
+from panopticond.shared.clock import rfc3339
+from panopticond.shared.records import encode_detail
+from panopticond.shared.tables import (
+    DomainRow,
+    FeedRow,
+    HostRow,
+    IncidentRow,
+    ObservationRow,
+    SightingRow,
+    UriRow,
+)
+from panopticond.snapshot.licences import FeedFacts, Veil
+
+VALUE_LIMIT = 1_000
+DETAIL_LIMIT = 16_000
+"""Characters of one encoded detail; a longer one has each of its values cut."""
+TARGET_LIMIT = 16_000
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """One indicator as it will be published: judged, dated, licensed."""
+
+    subject: Subject
+    licence: Licence
+    recorded: dt.datetime
+    verdict: Verdict
+    sightings: tuple[Sighting, ...]
+    validated: bool
+    first_validated: dt.datetime | None
+    decision: str | None
+
+    def id(self, veil: Veil) -> str:
+        """Its public identifier, or the surrogate's."""
+        return veil.identifier(self.subject.key) if self.veiled else public_id(self.subject.key)
+
+    @property
+    def veiled(self) -> bool:
+        """Known from verdict-only feeds alone: it is published as a surrogate."""
+        return self.licence == "verdict-only"
+
+    def host(self, veil: Veil) -> str:
+        """Its host as published."""
+        return veil.name(self.subject.host) if self.veiled else self.subject.host
+
+    def domain(self, veil: Veil) -> str:
+        """Its registered domain as published."""
+        return veil.name(self.subject.domain) if self.veiled else self.subject.domain
+
+
+def time(when: dt.datetime | None) -> str | None:
+    """RFC 3339, or None."""
+    return None if when is None else rfc3339(when)
+
+
+def feed_row(feed: FeedFacts) -> FeedRow:
+    """One line of the health ledger."""
+    health = feed.health
+    return FeedRow(
+        name=feed.name,
+        format=feed.format,
+        licence=feed.licence,
+        trust=feed.trust,
+        absence=feed.absence,
+        threat=feed.threat,
+        state=health.state,
+        since=time(health.since),
+        reason=health.reason,
+        last_success=time(health.last_success),
+        last_change=time(health.last_change),
+        row_count=health.rows,
+        indicator_count=health.indicators,
+        rejected_count=sum(health.rejected.values()),
+        newest_row=time(health.newest_row),
+    )
+
+
+def uri_row(item: Judged, veil: Veil) -> UriRow:
+    """One URI-level indicator."""
+    verdict = item.verdict
+    return UriRow(
+        indicator=item.id(veil),
+        uri=None if item.veiled else item.subject.uri,
+        host=item.host(veil),
+        domain=item.domain(veil),
+        scope=item.subject.scope,
+        altered=int(item.subject.altered),
+        threats=" ".join(item.subject.threats),
+        state=verdict.state,
+        rule=verdict.rule,
+        since=time(verdict.since),
+        last_known=verdict.last_known,
+        last_known_at=time(verdict.last_known_at),
+        flags=" ".join(verdict.flags),
+        validated=int(item.validated),
+        recorded=rfc3339(item.recorded),
+        first_active=time(verdict.first_active),
+        last_active=time(verdict.last_active),
+        first_gone=time(verdict.first_gone),
+        round_count=verdict.rounds,
+        decision=item.decision,
+    )
+
+
+def host_row(name: str, domain: str, scope: Scope, item: Judged | None, veil: Veil) -> HostRow:
+    """One host; ``item`` is its host-level indicator, if it is one."""
+    if item is None:
+        return HostRow(name, domain, scope, *([None] * 15))
+    verdict = item.verdict
+    return HostRow(
+        name=name,
+        domain=domain,
+        scope=scope,
+        indicator=item.id(veil),
+        threats=" ".join(item.subject.threats),
+        state=verdict.state,
+        rule=verdict.rule,
+        since=time(verdict.since),
+        last_known=verdict.last_known,
+        last_known_at=time(verdict.last_known_at),
+        flags=" ".join(verdict.flags),
+        validated=int(item.validated),
+        recorded=rfc3339(item.recorded),
+        first_active=time(verdict.first_active),
+        last_active=time(verdict.last_active),
+        first_gone=time(verdict.first_gone),
+        round_count=verdict.rounds,
+        decision=item.decision,
+    )
+
+
+def sighting_rows(item: Judged, veil: Veil) -> list[SightingRow]:
+    """Its exported sightings, by feed and threat."""
+    ordered = sorted(item.sightings, key=lambda sighting: (sighting.feed, sighting.threat, sighting.first))
+    identifier = item.id(veil)
+    return [
+        SightingRow(identifier, seen.feed, seen.threat, rfc3339(seen.first), rfc3339(seen.last), time(seen.ended))
+        for seen in ordered
+    ]
+
+
+def observation_row(identifier: str, round_at: dt.datetime, seen: Observation) -> ObservationRow:
+    """One observation of a round; a detail of monstrous length is cut, value by value."""
+    detail = encode_detail(seen.detail)
+    if len(detail) > DETAIL_LIMIT:
+        detail = encode_detail({key: value[:VALUE_LIMIT] for key, value in seen.detail.items()})[:DETAIL_LIMIT]
+    return ObservationRow(
+        indicator=identifier,
+        round_at=rfc3339(round_at),
+        kind=seen.kind,
+        target=seen.target[:TARGET_LIMIT],
+        vantage=seen.vantage,
+        at=rfc3339(seen.at),
+        outcome=seen.outcome,
+        detail=detail,
+    )
+
+
+def domain_row(
+    name: str, items: Sequence[Judged], record: DomainRecord | None, assessed: Classification, *, popular_rank: int
+) -> DomainRow:
+    """One registered domain; ``items`` its indicators, all veiled or none; the newest round tells its delegation."""
+    newest = max(items, key=lambda item: (item.verdict.at is not None, item.verdict.at or item.recorded)).verdict
+    registration = None if record is None or items[0].veiled else record.registration
+    details = registration.detail if registration is not None else {}
+    rank = rank_of(record) if not items[0].veiled else None
+    flags = {flag for item in items for flag in item.verdict.flags if flag in ("popular", "critical", "review")}
+    if rank is not None and rank <= popular_rank:
+        flags.add("popular")
+    return DomainRow(
+        name=name,
+        scope_hint="shared" if all(item.subject.scope == "shared" for item in items) else "domain",
+        delegation=newest.delegation,
+        delegation_at=time(newest.at),
+        registered_at=details.get("registered"),
+        registration_status=details.get("status"),
+        registrar=details.get("registrar"),
+        abuse_class=assessed.abuse_class,
+        class_reasons="; ".join(assessed.reasons),
+        class_missing="; ".join(assessed.missing),
+        tranco_rank=rank,
+        flags=" ".join(sorted(flags)),
+    )
+
+
+def rank_of(record: DomainRecord | None) -> int | None:
+    """The Tranco rank of a domain, or None when unranked or unknown."""
+    if record is None or record.tranco is None or record.tranco.outcome != "ranked":
+        return None
+    rank = record.tranco.detail.get("rank", "")
+    return int(rank) if rank.isdigit() and len(rank) < 10 else None
+
+
+def incident_row(incident: Incident, threats: Sequence[str], abuse_class: str) -> IncidentRow:
+    """One incident with the threats of its indicators and the class of its domain."""
+    return IncidentRow(
+        id=incident.id,
+        domain=incident.domain,
+        host=incident.host,
+        registered_at=time(incident.registration),
+        opened=rfc3339(incident.opened),
+        state=incident.state,
+        last_active=rfc3339(incident.last_active),
+        first_gone=time(incident.first_gone),
+        closed=time(incident.closed),
+        how=incident.how,
+        reopened=" ".join(rfc3339(when) for when in incident.reopened),
+        threats=" ".join(threats),
+        abuse_class=abuse_class,
+    )
