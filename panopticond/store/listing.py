@@ -26,7 +26,7 @@ def record_listing(
 ) -> list[Watch]:
     """Upsert a batch of a feed's indicators; returns the watches of those that are new or watched again."""
     at, feed_id = micros(seen), feed_number(connection, feed)
-    numbered = [(identity(secret, item.key), item) for item in batch]
+    numbered = [(identity(secret, item.uri or item.host), item) for item in batch]
     named = dict(numbered)
     numbers = sorted(named)
     known = {
@@ -47,13 +47,19 @@ def record_listing(
         ],
     )
     again = _update_changed(connection, named, known)
-    # The whole batch, not `named`: one URI may be listed for two threats at once.
-    sightings = sorted({(number, it.threat): it.source_id for number, it in numbered}.items())
+    sightings = (
+        [(number, named[number].threat, named[number].source_id) for number in numbers]
+        if len(named) == len(batch)  # else a URI is listed twice, for two threats perhaps
+        else [
+            (*where, source_id)
+            for where, source_id in sorted({(n, it.threat): it.source_id for n, it in numbered}.items())
+        ]
+    )
     connection.executemany(
         "INSERT INTO sighting (feed_id, indicator_id, threat, first, last, source_id) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET last = max(last, excluded.last), ended = NULL, "
         "source_id = coalesce(excluded.source_id, source_id)",
-        [(feed_id, *where, at, at, source_id) for where, source_id in sightings],
+        [(feed_id, number, threat, at, at, source_id) for number, threat, source_id in sightings],
     )
     return [Watch(number, seen, None, check=True) for number in fresh] + [
         watch_of(row)
@@ -71,9 +77,9 @@ def _update_changed(
     again = []
     for number, (_, key, domain, tld, scope, altered, watched) in known.items():
         item = named[number]
-        if key != item.key:  # 2^-63 a pair: never by accident, and nobody outside has the secret
+        if key != (item.uri or item.host):  # 2^-63 a pair: never by accident, and nobody outside has the secret
             raise StoreError(f"two indicators have the number {number}; restore the newest backup and report this")
-        if (domain, tld, scope) != (item.domain, item.tld, item.scope) or (item.altered and not altered):
+        if domain != item.domain or scope != item.scope or tld != item.tld or (item.altered and not altered):
             connection.execute(
                 "UPDATE indicator SET domain = ?, tld = ?, scope = ?, altered = max(altered, ?) WHERE id = ?",
                 (item.domain, item.tld, item.scope, item.altered, number),

@@ -16,12 +16,12 @@ import apsw
 import msgspec
 
 from panopticond.model import Observation, Round, Sighting, Subject, Verdict
-from panopticond.shared.records import decode_detail, encode_detail
 from panopticond.store.interface import Standing, Watch
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 _VERDICT = msgspec.json.Decoder(Verdict)
+_DETAIL = msgspec.json.Decoder(dict[str, str])
 _ENCODER = msgspec.json.Encoder()
 
 STANDING_COLUMNS = (
@@ -78,9 +78,9 @@ def _detail_text(detail: Mapping[str, str]) -> str:
     if not detail:
         return ""
     try:
-        return encode_detail(detail)
+        return to_json(detail)
     except UnicodeEncodeError:  # a lone surrogate out of somebody's page; SQL and UTF-8 have none
-        return encode_detail({key: value.encode(errors="replace").decode() for key, value in detail.items()})
+        return to_json({key: value.encode(errors="replace").decode() for key, value in detail.items()})
 
 
 def rounds_of(rows: Iterable[Sequence[Any]]) -> list[Round]:
@@ -89,7 +89,7 @@ def rounds_of(rows: Iterable[Sequence[Any]]) -> list[Round]:
         Round(
             moment(at),
             tuple(
-                Observation(kind, target, vantage, moment(seen), outcome, decode_detail(detail))
+                Observation(kind, target, vantage, moment(seen), outcome, _DETAIL.decode(detail) if detail else {})
                 for _, kind, target, vantage, seen, outcome, detail in group
             ),
         )
