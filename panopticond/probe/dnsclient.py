@@ -9,10 +9,10 @@ hands each datagram to the query that waits for it. Cookies (RFC 7873), EDNS fal
 from __future__ import annotations
 
 import contextlib
-import errno
 import secrets
 import socket
 import struct
+from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -20,16 +20,13 @@ from typing import Self
 import msgspec
 import trio
 
+from panopticond.probe.dnssocket import FORMERR, NOTIMP, Dice, Server, Waiting, fits, reason_of, split_server
 from panopticond.probe.dnswire import KINDS, Message, Record, WireError, encode_name, mix_case, pack_query, unpack
 from panopticond.shared.ratelimit import Buckets
 
-_SOCKETS_PER_SERVER = 8
-_QUERIES_PER_SOCKET = 1024
-_IDLE_SECONDS = 20.0
 _NO_EDNS_SECONDS = 3600.0
 _SERVERS_LIMIT = 4096
-_RECEIVE_BUFFER_BYTES = 1 << 20
-_FORMERR, _NOTIMP, _BADVERS, _BADCOOKIE = 1, 4, 16, 23
+_BADVERS, _BADCOOKIE = 16, 23
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -59,135 +56,6 @@ class NoAnswer(msgspec.Struct, frozen=True):
     reason: str
 
 
-class _Waiting:
-    """One packet that waits for its answer on one socket."""
-
-    __slots__ = ("got", "mismatches", "question", "task")
-
-    def __init__(self, question: bytes) -> None:
-        self.question = question
-        self.task: trio.lowlevel.Task | None = None  # set only while it sleeps for the answer
-        self.got: bytes | str | None = None
-        self.mismatches = 0
-
-    def deliver(self, got: bytes | str) -> None:
-        self.got = got
-        if self.task is not None:
-            trio.lowlevel.reschedule(self.task)
-            self.task = None
-
-    async def wait(self) -> None:
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self.task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
-
-
-class _Socket:
-    """A connected UDP socket with the queries that wait on it, and its receiving task."""
-
-    def __init__(self, family: int, address: tuple[str, int]) -> None:
-        self.waiting: dict[int, _Waiting] = {}
-        self.used = 0
-        self.scope = trio.CancelScope()
-        self.sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        try:
-            self.sock.setblocking(False)
-            with contextlib.suppress(OSError):
-                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-            self.sock.connect(address)
-        except OSError:
-            self.sock.close()
-            raise
-
-    async def receive(self, server: _Server) -> None:
-        """Hand datagrams to their queries until retired and done, or idle for a while."""
-        try:
-            with self.scope:
-                while True:
-                    with trio.move_on_after(_IDLE_SECONDS) as idle:
-                        await trio.lowlevel.wait_readable(self.sock)
-                    if idle.cancelled_caught and not self.waiting:
-                        return
-                    self._drain()
-        finally:
-            server.forget(self)
-            self.sock.close()
-            for waiting in list(self.waiting.values()):
-                waiting.deliver("unreachable")
-
-    def _drain(self) -> None:
-        for _ in range(256):  # then the other tasks have their turn
-            try:
-                packet = self.sock.recv(65535)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                for waiting in list(self.waiting.values()):
-                    waiting.deliver(_reason(error))
-                return
-            if len(packet) < 12:
-                continue
-            waiting_for = self.waiting.get(packet[0] << 8 | packet[1])
-            if waiting_for is None or waiting_for.got is not None:
-                continue
-            if _fits(packet, waiting_for.question):
-                waiting_for.deliver(packet)
-            else:
-                waiting_for.mismatches += 1
-
-    async def ask(self, packet: bytes, waiting: _Waiting, ident: int) -> bytes | str | None:
-        """Send and wait; the answer's bytes, a reason, or None when the caller's time is over."""
-        self.waiting[ident] = waiting
-        self.used += 1
-        try:
-            while True:
-                try:
-                    self.sock.send(packet)
-                    break
-                except BlockingIOError:
-                    await trio.lowlevel.wait_writable(self.sock)
-            if waiting.got is None:
-                waiting.task = trio.lowlevel.current_task()
-                await waiting.wait()
-        except OSError as error:
-            return _reason(error)
-        finally:
-            self.waiting.pop(ident, None)
-            if self.used >= _QUERIES_PER_SOCKET and not self.waiting:
-                self.scope.cancel()
-        return waiting.got
-
-
-class _Server:
-    """What is known of one server, and its sockets."""
-
-    def __init__(self, text: str, family: int, address: tuple[str, int]) -> None:
-        self.text, self.family, self.address = text, family, address
-        self.sockets: list[_Socket] = []
-        self.client_cookie = secrets.token_bytes(8)
-        self.server_cookie = b""
-        self.no_edns_until = 0.0
-        self.case_broken = False
-
-    def forget(self, sock: _Socket) -> None:
-        with contextlib.suppress(ValueError):
-            self.sockets.remove(sock)
-
-    def pick(self, nursery: trio.Nursery) -> _Socket:
-        """A socket for the next query; OSError when none can be had."""
-        if len(self.sockets) < _SOCKETS_PER_SERVER:
-            sock = _Socket(self.family, self.address)
-            self.sockets.append(sock)
-            nursery.start_soon(sock.receive, self, name=f"dns receive {self.text}")
-        else:
-            sock = secrets.choice(self.sockets)
-        if sock.used + 1 >= _QUERIES_PER_SOCKET:
-            self.forget(sock)  # it finishes what it has; the next query opens a new port
-        return sock
-
-
 class DnsClient:
     """Asks DNS servers by ``address:port`` text; an async context manager that owns its sockets and tasks.
 
@@ -200,12 +68,16 @@ class DnsClient:
         self.timeout_seconds = timeout_seconds
         self.attempts = max(1, attempts)
         self._buckets = Buckets(rate_per_server, burst=max(1.0, min(rate_per_server, 10.0)))
-        self._servers: dict[str, _Server] = {}
+        self._servers: dict[str, Server] = {}
+        self._dice = Dice()
+        self._deadlines: deque[tuple[float, Waiting]] = deque()
+        self._more = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         self._nursery = await self._stack.enter_async_context(trio.open_nursery())
+        self._nursery.start_soon(self._expire, name="dns time-outs")
         return self
 
     async def __aexit__(
@@ -252,7 +124,7 @@ class DnsClient:
             if isinstance(got, str):
                 reason = got
                 continue
-            if edns and (got.rcode == _BADVERS or (got.rcode in (_FORMERR, _NOTIMP) and not got.edns)):
+            if edns and (got.rcode == _BADVERS or (got.rcode in (FORMERR, NOTIMP) and not got.edns)):
                 state.no_edns_until = trio.current_time() + _NO_EDNS_SECONDS
                 attempt -= 1
                 continue
@@ -265,41 +137,56 @@ class DnsClient:
             )
         return NoAnswer(server, reason)
 
-    def _server(self, text: str) -> _Server:
+    def _server(self, text: str) -> Server:
         state = self._servers.get(text)
         if state is None:
             family, address = split_server(text)
             if len(self._servers) >= _SERVERS_LIMIT:
                 # What is forgotten is only a cookie and a habit; servers with open sockets stay.
                 self._servers = {name: kept for name, kept in self._servers.items() if kept.sockets}
-            state = self._servers[text] = _Server(text, family, address)
+            state = self._servers[text] = Server(text, family, address)
         return state
 
-    async def _udp(self, state: _Server, question: _Question, *, edns: bool) -> Message | str:
+    async def _udp(self, state: Server, question: _Question, *, edns: bool) -> Message | str:
         """One packet and its answer, or why there is none."""
         if self._nursery is None:
             raise RuntimeError("the client is used outside its async with block")
+        chance = self._dice.draw(4 + len(question.wire))
         try:
-            sock = state.pick(self._nursery)
+            sock = state.pick(self._nursery, chance[0])
         except OSError as error:
-            return _reason(error)
-        ident = secrets.randbits(16)
+            return reason_of(error)
+        ident = chance[1] << 8 | chance[2]
         while ident in sock.waiting:
             ident = secrets.randbits(16)
-        packet, section = question.pack(ident, state, edns=edns, mixed=True)
-        waiting = _Waiting(section)
-        with trio.move_on_after(self.timeout_seconds):
-            got = await sock.ask(packet, waiting, ident)
-            if isinstance(got, str):
-                return got
-        if not isinstance(waiting.got, bytes):
-            return "spoofed" if waiting.mismatches else "timeout"
-        return _read(waiting.got, state)
+        packet, section = question.pack(ident, state, edns=edns, chance=chance[4:])
+        waiting = Waiting(section)
+        self._deadlines.append((trio.current_time() + self.timeout_seconds, waiting))
+        self._more.set()
+        got = await sock.ask(packet, waiting, ident)
+        if isinstance(got, bytes):
+            return _read(got, state)
+        return "spoofed" if got == "timeout" and waiting.mismatches else got
 
-    async def _tcp(self, state: _Server, question: _Question, *, edns: bool) -> Message | str:
+    async def _expire(self) -> None:
+        """End what waits too long. Every wait is equally long, so the oldest is always the first to end."""
+        while True:
+            while self._deadlines:
+                deadline, waiting = self._deadlines[0]
+                if waiting.task is not None and deadline > trio.current_time():
+                    await trio.sleep_until(deadline)
+                    continue
+                self._deadlines.popleft()
+                if waiting.task is not None:
+                    waiting.deliver("timeout")
+            self._more = trio.Event()
+            await self._more.wait()
+
+    async def _tcp(self, state: Server, question: _Question, *, edns: bool) -> Message | str:
         """The same question over TCP (RFC 7766): a connection of its own, one deadline for all of it."""
         ident = secrets.randbits(16)
-        packet, section = question.pack(ident, state, edns=edns, mixed=not state.case_broken)
+        chance = b"" if state.case_broken else secrets.token_bytes(len(question.wire))
+        packet, section = question.pack(ident, state, edns=edns, chance=chance)
         with trio.move_on_after(self.timeout_seconds), trio.socket.socket(state.family, socket.SOCK_STREAM) as raw:
             try:
                 await raw.connect(state.address)
@@ -310,10 +197,10 @@ class DnsClient:
             except EOFError:
                 return "malformed"
             except (OSError, trio.BrokenResourceError) as error:
-                return _reason(error)
+                return reason_of(error)
             if len(got) < 12 or got[:2] != packet[:2]:
                 return "malformed"
-            if not _fits(got, section):
+            if not fits(got, section):
                 if got[12 : 12 + len(section)].lower() != section.lower():
                     return "malformed"
                 state.case_broken = True  # from now on this server is asked in lower case, over TCP only
@@ -329,37 +216,13 @@ class _Question(msgspec.Struct, frozen=True):
     recursion: bool
     klass: int
 
-    def pack(self, ident: int, state: _Server, *, edns: bool, mixed: bool) -> tuple[bytes, bytes]:
-        name = mix_case(self.wire) if mixed else self.wire
+    def pack(self, ident: int, state: Server, *, edns: bool, chance: bytes) -> tuple[bytes, bytes]:
+        name = mix_case(self.wire, chance) if chance else self.wire
         cookie = state.client_cookie + state.server_cookie
         return pack_query(ident, name, self.kind, recursion=self.recursion, edns=edns, cookie=cookie, klass=self.klass)
 
 
-def split_server(text: str) -> tuple[int, tuple[str, int]]:
-    """(address family, (address, port)) of ``192.0.2.1:53`` or ``[2001:db8::1]:53``; ValueError for anything else."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"{text!r} is no address:port")
-    family = socket.AF_INET
-    if host.startswith("[") and host.endswith("]"):
-        host, family = host[1:-1], socket.AF_INET6
-    try:
-        socket.inet_pton(family, host)
-    except OSError as error:
-        raise ValueError(f"{text!r} is no address:port") from error
-    return family, (host, int(port))
-
-
-def _fits(packet: bytes, question: bytes) -> bool:
-    """The packet answers this very question, letter case included, or is an error that repeats no question."""
-    if not packet[2] & 0x80:
-        return False
-    if packet[4:6] == b"\0\1":
-        return packet.startswith(question, 12)
-    return packet[4:6] == b"\0\0" and packet[3] & 15 in (_FORMERR, _NOTIMP)
-
-
-def _read(packet: bytes, state: _Server) -> Message | str:
+def _read(packet: bytes, state: Server) -> Message | str:
     """The message, its server cookie kept; a client cookie that is not ours makes it a forgery (RFC 7873 5.3)."""
     try:
         message = unpack(packet)
@@ -381,9 +244,3 @@ async def _read_exactly(stream: trio.SocketStream, size: int) -> bytes:
             raise EOFError
         got += chunk
     return bytes(got)
-
-
-def _reason(error: Exception) -> str:
-    """The word for a socket's failure."""
-    number = getattr(error, "errno", None) or getattr(error.__cause__, "errno", None)
-    return "refused-connection" if number in (errno.ECONNREFUSED, errno.ECONNRESET) else "unreachable"

@@ -7,8 +7,6 @@ compression pointers only lead backwards, every count is checked against the byt
 from __future__ import annotations
 
 import ipaddress
-import re
-import secrets
 import struct
 from typing import Final
 
@@ -31,7 +29,9 @@ _COOKIE_OPTION, _EDE_OPTION = 10, 15
 UDP_SIZE: Final = 1232
 """The EDNS0 payload size we offer: what crosses any path unfragmented (DNS Flag Day 2020, RFC 9715)."""
 _RECORDS_LIMIT = 512
-_HOST = re.compile(rb"[a-z0-9_\-]+")
+_HOST_OCTETS = b"abcdefghijklmnopqrstuvwxyz0123456789-_"
+_CASE_BITS = bytes(0x20 if 97 <= octet <= 122 else 0 for octet in range(256))
+_HEADER, _RECORD, _QUESTION = struct.Struct("!HHHHHH"), struct.Struct("!HHIH"), struct.Struct("!HH")
 
 
 class WireError(ValueError):
@@ -77,29 +77,31 @@ def encode_name(name: str) -> bytes:
         labels = name.rstrip(".").lower().encode("ascii").split(b".")
     except UnicodeEncodeError as error:
         raise WireError("not an A-label name") from error
-    if any(not label or len(label) > 63 for label in labels):
-        raise WireError("an empty or overlong label")
-    wire = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
-    if len(wire) > 255:
+    wire = bytearray()
+    for label in labels:
+        size = len(label)
+        if not 0 < size < 64:
+            raise WireError("an empty or overlong label")
+        wire.append(size)
+        wire += label
+    if len(wire) > 254:
         raise WireError("a name of over 255 octets")
-    return wire
+    return bytes(wire) + b"\0"
 
 
-def mix_case(wire: bytes) -> bytes:
-    """The same name with its letters in random case (draft-vixie-dnsext-dns0x20)."""
-    bits = secrets.randbits(len(wire))
+def mix_case(wire: bytes, chance: bytes) -> bytes:
+    """The same name with its letters' case drawn from ``chance``, at least as long (draft-vixie-dnsext-dns0x20)."""
     # Length octets are at most 63 and thus never letters' codes.
-    return bytes(
-        octet ^ 0x20 if 97 <= octet <= 122 and bits >> position & 1 else octet for position, octet in enumerate(wire)
-    )
+    bits = int.from_bytes(chance[: len(wire)]) & int.from_bytes(wire.translate(_CASE_BITS))
+    return (int.from_bytes(wire) ^ bits).to_bytes(len(wire))
 
 
 def pack_query(
     ident: int, name: bytes, kind: int, *, recursion: bool, edns: bool = True, cookie: bytes = b"", klass: int = 1
 ) -> tuple[bytes, bytes]:
     """(the packet, its question section); ``cookie`` is the client's 8 octets, the server's after them, or empty."""
-    question = name + struct.pack("!HH", kind, klass)
-    header = struct.pack("!HHHHHH", ident, 0x0100 if recursion else 0, 1, 0, 0, 1 if edns else 0)
+    question = name + _QUESTION.pack(kind, klass)
+    header = _HEADER.pack(ident, 0x0100 if recursion else 0, 1, 0, 0, 1 if edns else 0)
     if not edns:
         return header + question, question
     options = struct.pack("!HH", _COOKIE_OPTION, len(cookie)) + cookie if cookie else b""
@@ -115,7 +117,7 @@ def unpack(packet: bytes) -> Message:
 
 
 def _unpack(packet: bytes) -> Message:
-    ident, flags, questions, *counts = struct.unpack_from("!HHHHHH", packet)
+    ident, flags, questions, *counts = _HEADER.unpack_from(packet)
     if not flags & 0x8000 or questions > 1 or sum(counts) > _RECORDS_LIMIT:
         raise WireError("no answer, or too much of it")
     names: dict[int, str] = {}
@@ -130,7 +132,7 @@ def _unpack(packet: bytes) -> Message:
         section = []
         for _ in range(count):
             owner, at = _name(packet, at, names)
-            kind, klass, ttl, length = struct.unpack_from("!HHIH", packet, at)
+            kind, klass, ttl, length = _RECORD.unpack_from(packet, at)
             at += 10
             end = at + length
             if end > len(packet):
@@ -163,6 +165,11 @@ def _unpack(packet: bytes) -> Message:
 
 def _name(packet: bytes, at: int, names: dict[int, str]) -> tuple[str, int]:
     """(the name at ``at``, where the next field begins); ``names`` remembers names by offset."""
+    if packet[at] >= 0xC0:
+        # By far the most names are a pointer to one already read.
+        known = names.get((packet[at] & 0x3F) << 8 | packet[at + 1])
+        if known is not None:
+            return known, at + 2
     start, after, labels, size = at, -1, [], 0
     limit = at
     while True:
@@ -191,7 +198,7 @@ def _name(packet: bytes, at: int, names: dict[int, str]) -> tuple[str, int]:
         at += length + 1
         if size > 254:
             raise WireError("a name of over 255 octets")
-    name = ".".join(label for label in labels if label)
+    name = ".".join(filter(None, labels))
     if len(name) > 4 * 255:
         raise WireError("a name of over 255 octets")
     names[start] = name
@@ -200,7 +207,7 @@ def _name(packet: bytes, at: int, names: dict[int, str]) -> tuple[str, int]:
 
 def _label(label: bytes) -> str:
     lowered = label.lower()
-    if _HOST.fullmatch(lowered):
+    if not lowered.translate(None, _HOST_OCTETS):
         return lowered.decode("ascii")
     return "".join(
         chr(octet) if 33 <= octet <= 126 and octet not in (46, 92) else f"\\{octet:03d}" for octet in lowered
@@ -210,7 +217,7 @@ def _label(label: bytes) -> str:
 def _data(packet: bytes, kind: int, at: int, end: int, names: dict[int, str]) -> str:
     """A record's data as text, see :class:`Record`."""
     if kind == 1 and end - at == 4:
-        return ".".join(map(str, packet[at:end]))
+        return f"{packet[at]}.{packet[at + 1]}.{packet[at + 2]}.{packet[at + 3]}"
     if kind == 28 and end - at == 16:
         return str(ipaddress.IPv6Address(packet[at:end]))
     if kind in (2, 5, 39):

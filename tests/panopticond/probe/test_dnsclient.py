@@ -11,7 +11,8 @@ import pytest
 import trio
 import trio.testing
 
-from panopticond.probe.dnsclient import Answer, DnsClient, NoAnswer, split_server
+from panopticond.probe.dnsclient import Answer, DnsClient, NoAnswer
+from panopticond.probe.dnssocket import split_server
 from tests.panopticond.probe.standin import Asked, question_of, serve
 
 
