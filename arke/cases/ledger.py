@@ -108,9 +108,10 @@ class Ledger:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             connection = apsw.Connection(str(path))
             connection.set_busy_timeout(BUSY_MS)
-            connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON")
+            for setting in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+                connection.execute(f"PRAGMA {setting}").fetchall()
             for schema in (SCHEMA, outbox.SCHEMA):
-                connection.execute(schema)
+                connection.execute(schema).fetchall()
         except (OSError, apsw.Error) as error:
             raise StoreError(f"{state}: the ledger cannot be opened: {error}; check the directory's owner") from error
         return cls(connection, key)
@@ -255,7 +256,7 @@ class Ledger:
 
         def count(connection: apsw.Connection) -> dict[str, dict[str, int]]:
             return {
-                "notices": _by_state(connection, "SELECT state, COUNT(*) FROM outbox GROUP BY state"),
+                "outbox": _by_state(connection, "SELECT state, COUNT(*) FROM outbox GROUP BY state"),
                 "queue": _by_state(connection, "SELECT state, COUNT(*) FROM queue GROUP BY state"),
             }
 

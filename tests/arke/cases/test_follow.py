@@ -1,0 +1,278 @@
+"""arke.cases.follow: one pass, its ceilings and digests, and that a crash loses and doubles nothing."""
+# ruff: noqa: ARG002 - fakes have the rooms' signatures
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from arke.cases.follow import Follower
+from arke.cases.ledger import Ledger
+from arke.cases.match import Matched, match
+from arke.cases.recheck import Looked
+from arke.config import Config, Limits, RecheckSettings, Smtp
+from arke.mail import template
+from arke.mail.outbox import Outbox
+from arke.mail.smtp import Reply
+from arke.model import Case, CaseIndicator, Contact, Contacts, Notice, Recheck
+from panopticond.shared.clock import Clock
+from tests.arke.made import NOW, tables
+
+
+class Still(Clock):
+    """A clock that stands where it is put."""
+
+    at = NOW
+
+    def now(self) -> dt.datetime:
+        return self.at
+
+
+class Book:
+    """Contacts by domain; every other domain has one holder of its own."""
+
+    def __init__(self, **known: Contacts) -> None:
+        self.known = known
+        self.asked: list[str] = []
+
+    async def contacts(self, domain: str) -> Contacts:
+        self.asked.append(domain)
+        return self.known.get(
+            domain.removesuffix(".zz"), Contacts(domain, (Contact("registrant", f"holder@{domain}.isp.zz", "rdap"),))
+        )
+
+
+class Look:
+    """A re-check that decides what it is told to."""
+
+    def __init__(self, decision: str = "go") -> None:
+        self.decision = decision
+
+    async def look(self, case: Case, indicators: Sequence[CaseIndicator], now: dt.datetime) -> Looked:
+        kept = tuple(indicators) if self.decision in ("go", "unchecked") else ()
+        return Looked(Recheck(self.decision, "because", now), kept)
+
+
+class Room:
+    """A follower with everything it needs; ``again`` makes it anew, as a restart does."""
+
+    def __init__(self, ledger: Ledger, drafts: Path | None = None) -> None:
+        self.ledger, self.drafts = ledger, drafts
+        self.clock, self.book, self.look = Still(), Book(), Look()
+        self.limits, self.suppressed = Limits(), (frozenset[str](), frozenset[str]())
+        self.sent: list[Notice] = []
+        self.again()
+
+    def again(self) -> None:
+        config = Config(
+            tld="zz", keys=["x"], records="x", smtp=Smtp(host="localhost", sender="abuse@nic.zz"), limits=self.limits,
+            recheck=RecheckSettings(concurrency=2),
+        )  # fmt: skip
+        self.follower = Follower(
+            config, self.ledger, self.clock, source=self.book, rechecker=self.look,  # type: ignore[arg-type]
+            templates=template.load(), suppressed=lambda: self.suppressed, host_id="h.zz", drafts=self.drafts,
+        )  # fmt: skip
+
+    async def through(self, *names: str, serial: int = 1, **domain: Any) -> dict[str, tuple[str, str]]:
+        found = match(tables(names=names or ("bad",), **domain), None)
+        return await self.follow(found, serial)
+
+    async def follow(self, found: list[Matched], serial: int = 1) -> dict[str, tuple[str, str]]:
+        outcomes = await self.follower.work_through(found, serial)
+        return {outcome.case.domain: (outcome.what, outcome.reason) for outcome in outcomes}
+
+    async def deliver(self) -> list[str]:
+        async def send(notice: Notice) -> Reply:
+            self.sent.append(notice)
+            return Reply(250, "2.0.0 kept for <holder@isp.zz>", "sent")
+
+        await Outbox(self.ledger.run).send_due(send, self.clock)
+        return [notice.recipient for notice in self.sent]
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    async with Ledger.open(tmp_path) as ledger:
+        yield Room(ledger)
+
+
+async def test_a_due_case_is_told_once_and_never_again(room: Room) -> None:
+    """One mail to the holder; later passes, snapshots and restarts add none."""
+    assert await room.through() == {"bad.zz": ("sent", "because")}
+    assert await room.deliver() == ["holder@bad.zz.isp.zz"]
+    assert await room.through() == {}
+    room.again()
+    assert await room.through(serial=2) == {}
+    assert len(await room.deliver()) == 1
+    counts = await room.ledger.counts()
+    assert counts["outbox"] == {"accepted": 1}
+
+
+async def test_a_crash_between_two_recipients_tells_each_once(room: Room) -> None:
+    """The step was not complete: the restart tells the second, and not the first again."""
+    room.book.known["bad"] = Contacts(
+        "bad.zz", (Contact("registrant", "a@isp.zz", "rdap"), Contact("technical", "b@isp.zz", "rdap"))
+    )
+    await room.through()
+    await room.ledger.run(
+        lambda c: [
+            c.execute("DELETE FROM cases"),
+            c.execute("DELETE FROM outbox WHERE recipient = 'b@isp.zz'"),
+            c.execute("DELETE FROM notices WHERE role = 'technical'"),
+        ]
+    )
+    room.again()
+    await room.through(serial=2)
+    assert sorted(await room.deliver()) == ["a@isp.zz", "b@isp.zz"]
+
+
+async def test_two_passes_at_the_same_moment_make_the_same_message_id(room: Room) -> None:
+    """The Message-ID is a function of what is said to whom: the outbox knows it again even when the ledger was cut."""
+    await room.through()
+    await room.deliver()
+    await room.ledger.run(lambda c: [c.execute("DELETE FROM cases"), c.execute("DELETE FROM notices")])
+    room.again()
+    await room.through(serial=2)
+    assert len(await room.deliver()) == 1
+
+
+@pytest.mark.parametrize(
+    ("decision", "outcome", "queued"), [("cancel", "cancelled", 0), ("review", "review", 1), ("unchecked", "sent", 0)]
+)
+async def test_the_recheck_decides(room: Room, decision: str, outcome: str, queued: int) -> None:
+    """Cancelled sends nothing, review waits for a person, unchecked goes and says so."""
+    room.look.decision = decision
+    assert (await room.through())["bad.zz"][0] == outcome
+    assert len(await room.ledger.queue()) == queued
+    assert len(await room.deliver()) == (outcome == "sent")
+
+
+async def test_a_person_may_overrule_the_recheck(room: Room) -> None:
+    """Approved, the notice goes; nothing is looked up meanwhile in the same snapshot."""
+    room.look.decision = "review"
+    await room.through()
+    await room.through()
+    assert room.book.asked == ["bad.zz"]
+    (entry,) = await room.ledger.queue()
+    assert (entry.reason, entry.state) == ("recheck", "waiting")
+    await room.ledger.decide(str(entry.id), "approve", NOW)
+    assert (await room.through())["bad.zz"][0] == "sent"
+
+
+async def test_no_usable_contact_is_no_mail_but_a_reason(room: Room) -> None:
+    """The source's reason goes to the manager's list; a passing failure is tried again later, not before."""
+    room.book.known["bad"] = Contacts("bad.zz", (), "redacted")
+    room.book.known["slow"] = Contacts("slow.zz", (), "rdap-server-error")
+    room.book.known["own"] = Contacts("own.zz", (Contact("registrant", "me@own.zz", "rdap"),))
+    assert await room.through("bad", "slow", "own") == {
+        "bad.zz": ("no-contact", "redacted"),
+        "slow.zz": ("waiting", "rdap-server-error"),
+        "own.zz": ("no-contact", "inside-domain"),
+    }
+    room.book.known.clear()
+    assert await room.through("bad", "slow", "own") == {}
+    room.clock.at = NOW + dt.timedelta(minutes=20)
+    assert await room.through("bad", "slow", "own") == {"slow.zz": ("sent", "because")}
+    assert await room.deliver() == ["holder@slow.zz.isp.zz"]
+
+
+async def test_many_incidents_of_one_recipient_are_one_digest(room: Room) -> None:
+    """More than five are one mail; each of the cases counts as told."""
+    names = [f"d{number}" for number in range(6)]
+    for name in names:
+        room.book.known[name] = Contacts(f"{name}.zz", (Contact("registrant", "one@isp.zz", "rdap"),))
+    outcomes = await room.through(*names)
+    assert {what for what, _ in outcomes.values()} <= {"sent", "told"}
+    assert await room.deliver() == ["one@isp.zz"]
+    assert len(room.sent[0].case_ids) == 6
+    room.again()
+    assert await room.through(*names, serial=2) == {}
+
+
+async def test_ceilings_keep_the_rest_due(room: Room) -> None:
+    """Over the hour's ceiling a case waits, and goes when there is room."""
+    room.limits = Limits(per_hour=1)
+    room.again()
+    outcomes = await room.through("a", "b")
+    assert sorted(what for what, _ in outcomes.values()) == ["sent", "waiting"]
+    assert len(await room.deliver()) == 1
+    room.clock.at = NOW + dt.timedelta(hours=2)
+    await room.through("a", "b")
+    assert len(await room.deliver()) == 2
+
+
+async def test_the_suppression_list_is_obeyed(room: Room) -> None:
+    """An address or its domain on the list is never written to."""
+    room.suppressed = (frozenset({"holder@a.zz.isp.zz"}), frozenset({"b.zz.isp.zz"}))
+    outcomes = await room.through("a", "b", "c")
+    assert [outcomes[name][0] for name in ("a.zz", "b.zz", "c.zz")] == ["suppressed", "suppressed", "sent"]
+
+
+async def test_a_popular_case_waits_and_goes_when_approved(room: Room) -> None:
+    """It stands in the queue once, with its reason; withheld it never goes."""
+    await room.through(flags="popular")
+    await room.through(serial=2, flags="popular")
+    (entry,) = await room.ledger.queue()
+    assert entry.reason == "popular"
+    assert await room.deliver() == []
+    await room.ledger.decide(entry.case_id, "approve", NOW)
+    assert (await room.through(serial=2, flags="popular"))["bad.zz"][0] == "sent"
+
+
+async def test_malicious_stands_in_the_registrys_review_beside_its_first_rung(room: Room) -> None:
+    """Registrant and registrar are told with their own templates, and the case is in the queue at once."""
+    room.book.known["bad"] = Contacts(
+        "bad.zz", (Contact("registrant", "a@isp.zz", "rdap"), Contact("abuse", "abuse@reg.zz", "rdap"))
+    )
+    (found,) = match(tables(), None)
+    malicious = msgspec.structs.replace(found, case=msgspec.structs.replace(found.case, abuse_class="malicious"))
+    await room.follow([malicious])
+    await room.deliver()
+    assert {notice.recipient: notice.template for notice in room.sent} == {
+        "a@isp.zz": "malicious",
+        "abuse@reg.zz": "registrar",
+    }
+    assert [entry.reason for entry in await room.ledger.queue()] == ["registry-review"]
+
+
+async def test_drafts_are_written_and_nothing_is_remembered_as_sent(tmp_path: Path) -> None:
+    """A dry run writes .eml files; the outbox stays empty and the case stays due."""
+    async with Ledger.open(tmp_path / "state") as ledger:
+        room = Room(ledger, drafts=tmp_path / "drafts")
+        assert (await room.through())["bad.zz"][0] == "draft"
+        assert (await ledger.counts())["outbox"] == {}
+    (draft,) = (tmp_path / "drafts").iterdir()
+    assert b"To: holder@bad.zz.isp.zz" in draft.read_bytes()
+
+
+async def test_no_address_stands_in_the_ledger_once_a_mail_is_settled(room: Room, tmp_path: Path) -> None:
+    """After delivery and tidying, no byte of the contact is in any file of the state directory."""
+    await room.through()
+    await room.deliver()
+    await room.ledger.tidy()
+    for path in tmp_path.iterdir():
+        assert b"holder@" not in path.read_bytes(), path.name
+
+
+async def test_a_waiting_notice_is_right_only_while_its_case_is_open(room: Room) -> None:
+    """Asked again before a late attempt: gone from the snapshot or found clean, it is withdrawn."""
+    (found,) = match(tables(), None)
+    await room.follow([found])
+
+    async def send(notice: Notice) -> Reply:
+        room.sent.append(notice)
+        return Reply(451, "4.7.1 later", "rcpt")
+
+    await Outbox(room.ledger.run).send_due(send, room.clock)
+    (notice,) = room.sent
+    room.again()
+    assert await room.follower.still_right(notice, {found.case.id: found}.get)
+    assert not await room.follower.still_right(notice, lambda _: None)
+    room.again()
+    room.look.decision = "cancel"
+    assert not await room.follower.still_right(notice, {found.case.id: found}.get)

@@ -1,0 +1,178 @@
+"""arke.cases.ladder: who is told what and when, against design section 9."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import msgspec
+import pytest
+
+from arke.cases.ladder import History, Told, due_indicators, knows, occasion, parties, step, template_for
+from arke.config import Ladder
+from arke.model import Contact
+from tests.arke.made import NOW, OPENED, case, contacts, indicator
+
+SETTINGS = Ladder()
+HOUR = dt.timedelta(hours=1)
+
+
+def told(party: str = "h", *, accepted: dt.datetime | None = NOW, **changes: Any) -> Told:
+    base = Told(OPENED, party, "new", 1, case().said, "accepted" if accepted else "queued", accepted)
+    return msgspec.structs.replace(base, **changes)
+
+
+def done(rung: int = 1, *, hours: float = 0.0, **changes: Any) -> History:
+    """The first rung completed so many hours ago."""
+    at = NOW - hours * HOUR
+    base = History((told(accepted=at),), OPENED, rung, at, case().said)
+    return msgspec.structs.replace(base, **changes)
+
+
+@pytest.mark.parametrize(
+    ("abuse_class", "template", "roles"),
+    [
+        ("undetermined", "new", ("registrant", "administrative", "technical")),
+        ("compromised", "new", ("registrant", "administrative", "technical")),
+        ("malicious", "malicious", ("registrant", "abuse", "registrar")),
+    ],
+)
+def test_the_first_rung_depends_on_the_class(abuse_class: str, template: str, roles: tuple[str, ...]) -> None:
+    """Neutral classes go to the holder's contacts; malicious to registrant and registrar, each with its template."""
+    found = step(case(abuse_class=abuse_class), History(), NOW, SETTINGS)
+    assert (found.action, found.rung, found.template, found.roles) == ("send", 1, template, roles)
+    assert template_for(found, "abuse") == "registrar"
+    assert template_for(found, "registrant") == template
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"abuse_class": "shared-service"}, "shared-service"),
+        ({"popular": True}, "popular"),
+        ({"critical": True}, "critical"),
+        ({"indicators": (indicator(flags=("review",)),)}, "review"),
+    ],
+)
+def test_what_waits_for_a_person(changes: dict[str, Any], reason: str) -> None:
+    """Shared, popular, critical and reviewed cases hold with the reason; an approval lets them go, a refusal ends them."""
+    held = case(**changes)
+    assert (step(held, History(), NOW, SETTINGS).action, step(held, History(), NOW, SETTINGS).reason) == (
+        "hold",
+        reason,
+    )
+    for word, action in (("approved", "send"), ("rejected", "nothing"), ("withheld", "nothing"), ("held", "hold")):
+        history = History(opening=OPENED, decisions={reason: word})
+        assert step(held, history, NOW, SETTINGS).action == action, word
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": "mitigated"},
+        {"state": "lapsed"},
+        {"indicators": ()},
+        {"indicators": (indicator(validated=False),)},
+        {"indicators": (indicator(state="mitigated-dns"),)},
+    ],
+)
+def test_no_mail_without_an_open_case_and_a_validated_indicator(changes: dict[str, Any]) -> None:
+    """Nothing is sent for a closed incident, nor without a validated indicator that still stands."""
+    assert step(case(**changes), History(), NOW, SETTINGS).action == "nothing"
+
+
+def test_nothing_is_repeated_while_nothing_changed() -> None:
+    """The same hosts and threats again: nothing; another URI of the same host is no change either."""
+    assert step(case(), done(), NOW, SETTINGS).action == "nothing"
+    more = case(indicators=(indicator(), indicator(id="i2", uri="http://bad.zz/other")))
+    assert step(more, done(), NOW, SETTINGS).action == "nothing"
+
+
+@pytest.mark.parametrize("extra", [{"host": "sub.bad.zz"}, {"threats": ("malware",)}])
+def test_a_new_host_or_threat_is_a_change(extra: dict[str, Any]) -> None:
+    """It goes as a reminder to the first rung's parties."""
+    changed = case(indicators=(indicator(), indicator(id="i2", **extra)))
+    found = step(changed, done(), NOW, SETTINGS)
+    assert (found.action, found.template, found.rung) == ("send", "reminder", 1)
+
+
+def test_a_reopening_begins_again() -> None:
+    """After an accepted mail of an earlier opening the first rung is due anew, as reopened."""
+    again = case(reopened=(NOW,))
+    found = step(again, done(hours=40), NOW, SETTINGS)
+    assert (found.action, found.template, found.rung) == ("send", "reopened", 1)
+
+
+def test_later_rungs_count_from_the_first_accepted_mail_and_wait_for_a_person() -> None:
+    """Registrar after 24 h, the registry's review after 72 h; approved or configured, the registrar is written to."""
+    assert step(case(), done(hours=23), NOW, SETTINGS).action == "nothing"
+    held = step(case(), done(hours=25), NOW, SETTINGS)
+    assert (held.action, held.reason, held.rung) == ("hold", "registrar-rung", 2)
+    for history, settings in (
+        (done(hours=25, decisions={"registrar-rung": "approved"}), SETTINGS),
+        (done(hours=25), msgspec.structs.replace(SETTINGS, approve_later_rungs=False)),
+    ):
+        sent = step(case(), history, NOW, settings)
+        assert (sent.action, sent.template, sent.rung, sent.roles) == ("send", "registrar", 2, ("abuse", "registrar"))
+    review = step(case(), done(hours=73), NOW, SETTINGS)
+    assert (review.action, review.reason) == ("hold", "registry-review")
+    unaccepted = done(hours=73, told=(told(accepted=None),))
+    assert step(case(), unaccepted, NOW, SETTINGS).action == "nothing"
+    malicious = case(abuse_class="malicious")
+    assert step(malicious, done(hours=30), NOW, SETTINGS).action == "nothing"
+
+
+def test_a_rejected_later_rung_leaves_the_case_itself_alone() -> None:
+    """A rejection of the registrar rung stops that rung; a withhold anywhere stops everything."""
+    rejected = done(hours=25, decisions={"registrar-rung": "rejected"})
+    assert step(case(), rejected, NOW, SETTINGS).action == "nothing"
+    changed = case(indicators=(indicator(), indicator(id="i2", host="new.bad.zz")))
+    assert step(changed, rejected, NOW, SETTINGS).action == "send"
+    withheld = done(hours=25, decisions={"registry-review": "withheld"})
+    assert step(changed, withheld, NOW, SETTINGS).action == "nothing"
+
+
+def party(address: str) -> str:
+    return f"h:{address}"
+
+
+def test_each_address_is_written_to_once_and_the_registrar_once() -> None:
+    """One address in three roles is one mail; of the registrar's contacts the abuse desk gets it."""
+    first = step(case(), History(), NOW, SETTINGS)
+    one = contacts(registrant="A@isp.zz", administrative="a@isp.zz", technical="t@isp.zz", billing="b@isp.zz").contacts
+    chosen, problem = parties(case(), first, one, (), party)
+    assert ([contact.address for contact in chosen], problem) == (["A@isp.zz", "t@isp.zz"], "")
+    malicious = case(abuse_class="malicious")
+    both = (*contacts(registrar="r@reg.zz", abuse="abuse@reg.zz").contacts, Contact("registrant", "a@isp.zz", "rdap"))
+    chosen, _ = parties(malicious, step(malicious, History(), NOW, SETTINGS), both, (), party)
+    assert [contact.role for contact in chosen] == ["registrant", "abuse"]
+
+
+def test_a_contact_inside_the_abused_domain_never_suffices_alone() -> None:
+    """Alone it is a problem; beside another it is told too."""
+    first = step(case(), History(), NOW, SETTINGS)
+    inside = contacts(registrant="x@mail.bad.zz")
+    assert parties(case(), first, inside.contacts, (), party) == ((), "inside-domain")
+    both = contacts(registrant="x@bad.zz", technical="t@isp.zz")
+    assert len(parties(case(), first, both.contacts, (), party)[0]) == 2
+    assert parties(case(), first, (), (), party) == ((), "no-address")
+
+
+def test_a_party_told_all_this_in_this_opening_is_left_out() -> None:
+    """Unless its notice was withdrawn, something is new, or the case has reopened."""
+    first = step(case(), History(), NOW, SETTINGS)
+    found = contacts(registrant="a@isp.zz", technical="t@isp.zz").contacts
+    known = (told("h:a@isp.zz"),)
+    assert [item.address for item in parties(case(), first, found, known, party)[0]] == ["t@isp.zz"]
+    assert not knows(case(), (told("h:a@isp.zz", state="withdrawn"),), "h:a@isp.zz")
+    assert not knows(case(reopened=(NOW,)), known, "h:a@isp.zz")
+    assert not knows(case(indicators=(indicator(host="new.bad.zz"),)), known, "h:a@isp.zz")
+    assert occasion(case(), (told(state="withdrawn"),)) != occasion(case(), known)
+
+
+def test_reviewed_indicators_are_left_out_until_confirmed() -> None:
+    """A case with a reviewed and a plain indicator speaks of the plain one only."""
+    both = case(indicators=(indicator(), indicator(id="i2", host="two.bad.zz", flags=("review",))))
+    assert [item.id for item in due_indicators(both, {})] == ["i1"]
+    assert len(due_indicators(both, {"review": "approved"})) == 2
+    assert step(both, done(), NOW, SETTINGS).action == "nothing"

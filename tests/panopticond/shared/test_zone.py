@@ -1,0 +1,145 @@
+"""panopticond.shared.zone: BIND master files, against dnspython and against damage."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import random
+from pathlib import Path
+
+import dns.rdatatype
+import dns.zone
+import pytest
+
+from panopticond.shared.errors import PanopticonError
+from panopticond.shared.zone import looks_like_zone, read_names, read_zone
+
+SOA = "@ 3600 IN SOA ns hostmaster 7 1800 900 1209600 3600\n@ NS ns\n"
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def by_dnspython(text: str, origin: str) -> dict[str, tuple[str, ...]]:
+    zone = dns.zone.from_text(text, origin=origin + ".", relativize=False, check_origin=False)
+    return {
+        name.to_text(omit_final_dot=True).lower(): tuple(
+            sorted(item.target.to_text(omit_final_dot=True).lower() for item in rdataset)
+        )
+        for name, rdataset in zone.iterate_rdatasets(dns.rdatatype.NS)
+        if name != zone.origin
+    }
+
+
+def agrees(path: Path, text: str, origin: str = "zz") -> None:
+    found = read_zone(write(path, text), origin)
+    assert {name: tuple(sorted(servers)) for name, servers in found.owners.items()} == by_dnspython(text, origin)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a NS ns1\n  NS ns2.other.\n",
+        "a 1h IN NS ns1\nA IN 2d NS NS1\n",
+        "$ORIGIN com.zz.\na NS ns\n$ORIGIN sub\nb NS ns.b\n",
+        "a ( NS\n ns1 ; comment ) here\n )\n\tNS ns2\n",
+        'a TXT "a ; b ( c \\" d" more\nb NS ns\n',
+        "a NS ns ; trailing\n; whole line\n\n   ; indented\nb NS ns\n",
+        "a TYPE65280 \\# 4 0A000001\nb NS ns\n",
+        "$TTL 1d\nxn--tst-qla NS ns\n_dmarc TXT x\n",
+        "a DS 1 8 2 " + "AB" * 32 + "\na NS ns\n1.2 NS ns\n*.w NS ns\n",
+        "a CLASS1 NS ns\n@ A 192.0.2.1\nns AAAA 2001:db8::1\n",
+    ],
+)
+def test_the_syntax_is_binds(body: str, tmp_path: Path) -> None:
+    """Directives, relative and blank owners, parentheses, comments, quotes and generic records, as dnspython reads them."""
+    agrees(tmp_path / "z", "$TTL 3600\n" + SOA + body)
+
+
+def test_generated_zones_agree_with_dnspython(tmp_path: Path) -> None:
+    """Two hundred zones of random records in random layouts."""
+    dice = random.Random(7)
+    for _ in range(200):
+        lines = []
+        for _ in range(dice.randint(1, 12)):
+            owner = dice.choice(["", f"n{dice.randint(0, 9)}", f"n{dice.randint(0, 9)}.com.zz.", "deep.er"])
+            if not lines and not owner:
+                owner = "first"
+            middle = dice.choice(["NS ns{}", "3600 NS ns{}.x.", "IN NS ns{}", "IN 60 NS (\n ns{} ; c\n )", "NS NS{}"])
+            lines.append(f"{owner}\t{middle.format(dice.randint(0, 3))}")
+        agrees(tmp_path / "z", "$TTL 3600\n" + SOA + "\n".join(lines) + "\n")
+
+
+def test_serial_origin_and_includes(tmp_path: Path) -> None:
+    """The SOA's serial and owner; an include in the same directory, its origin its own, never outside."""
+    write(tmp_path / "more", "b NS ns\n$ORIGIN other.zz.\nc NS ns\n")
+    zone = read_zone(write(tmp_path / "z", "$ORIGIN zz.\n" + SOA + "$INCLUDE more sub\na NS ns\n"))
+    assert (zone.origin, zone.serial) == ("zz", 7)
+    assert set(zone.owners) == {"b.sub.zz", "c.other.zz", "a.zz"}
+    inside = tmp_path / "in"
+    inside.mkdir()
+    for name in ("../more", "/etc/hostname"):
+        with pytest.raises(PanopticonError, match="directory"):
+            read_zone(write(inside / "z", "$ORIGIN zz.\n" + SOA + f"$INCLUDE {name}\n"))
+    write(tmp_path / "loop", "$INCLUDE loop\n")
+    with pytest.raises(PanopticonError, match="deeper"):
+        read_zone(write(tmp_path / "z", "$ORIGIN zz.\n" + SOA + "$INCLUDE loop\n"))
+
+
+def test_compressed_zones_are_read_and_cut_ones_refused(tmp_path: Path) -> None:
+    """Gzip and bzip2 as they are; a compressed file cut in the middle names the line it reached."""
+    text = ("$ORIGIN zz.\n" + SOA + "".join(f"n{number} NS ns{number}.example.\n" for number in range(5000))).encode()
+    for name, packed in (("z.gz", gzip.compress(text)), ("z.bz2", bz2.compress(text))):
+        path = tmp_path / name
+        path.write_bytes(packed)
+        assert len(read_zone(path).owners) == 5000
+    (tmp_path / "z.gz").write_bytes(gzip.compress(text)[:-200])
+    with pytest.raises(PanopticonError, match=r"z\.gz:[0-9]+: .*cut short"):
+        read_zone(tmp_path / "z.gz")
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("a NS", 4),
+        ("a NS ns", 4),
+        ("a NS ns1 ns2\n", 4),
+        ("a NS (\n ns1\n", 4),
+        ("a )\n", 4),
+        ('a TXT "open\n', 4),
+        ("a WHAT x\n", 4),
+        ("a 3600 IN\n", 4),
+        ("a A 192.0.2\n", 4),
+        ("a CH NS ns\n", 4),
+        ("$GENERATE 1-9 a$ NS ns\n", 4),
+        ("$WHAT x\n", 4),
+        ("a NS n\0s\n", 4),
+        ("a" * 64 + " NS ns\n", 4),
+        ("yy. SOA a b 1 1 1 1 1\n", 4),
+        ("\nb NS ns\na TYPE1 \\# 9 00\n", 6),
+    ],
+)
+def test_damage_is_refused_with_its_line(body: str, line: int, tmp_path: Path) -> None:
+    """Cut short, malformed, of another class or encoding: PanopticonError naming file and line."""
+    with pytest.raises(PanopticonError, match=rf"/z:{line}: "):
+        read_zone(write(tmp_path / "z", "$ORIGIN zz.\n" + SOA + body))
+
+
+@pytest.mark.parametrize("text", ["a NS ns\n", "\xff\xfea\x00", "plain.zz\nlist.zz\n", ""])
+def test_what_is_no_zone_is_said_to_be_none(text: str, tmp_path: Path) -> None:
+    """A list of names, another encoding, nothing, a record before any origin."""
+    with pytest.raises(PanopticonError):
+        read_zone(write(tmp_path / "z", text))
+    with pytest.raises(PanopticonError, match="cannot be read"):
+        read_zone(tmp_path / "missing")
+
+
+def test_plain_lists_are_read_and_told_from_zones(tmp_path: Path) -> None:
+    """Comments, case and final dots go; a master file is known by its words."""
+    names = write(tmp_path / "n", "# names\nA.zz.\n\nb.zz ; why\n")
+    assert read_names(names) == ["a.zz", "b.zz"]
+    assert not looks_like_zone(names)
+    assert looks_like_zone(write(tmp_path / "z", "; comment\n$ORIGIN zz.\n"))
+    assert looks_like_zone(write(tmp_path / "z", "zz. 1 IN SOA a b 1 1 1 1 1\n"))
