@@ -9,9 +9,10 @@ document's shape, that is the sequence of its tag names.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 
-_TAG = re.compile(rb"<([a-zA-Z][a-zA-Z0-9-]{0,31})")
+_TAG = re.compile(rb"<([a-z][a-z0-9-]{0,31})")
 _NUMBERS = re.compile(r"[0-9]+")
 _BYTE_NUMBERS = re.compile(rb"[0-9a-fA-F]*[0-9][0-9a-fA-F]*")
 _UNSTEADY = frozenset({b"script", b"style", b"link", b"meta", b"br", b"noscript", b"img", b"iframe", b"ins"})
@@ -52,9 +53,8 @@ def _title_hash(title: str) -> str:
 
 def _shape_hash(body: bytes) -> str:
     start = body[:SHAPE_BYTES]
-    names = [name.lower() for name in _TAG.findall(start)]
-    steady = [name for name in names if name not in _UNSTEADY]
-    shape = [name for at, name in enumerate(steady) if at == 0 or steady[at - 1] != name]
+    names = _TAG.findall(start.lower())
+    shape = [name for name, _ in itertools.groupby(name for name in names if name not in _UNSTEADY)]
     if shape:
         return _hash(b" ".join(shape))
     text = b" ".join(_BYTE_NUMBERS.sub(b"", start).split())

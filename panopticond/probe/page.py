@@ -130,22 +130,19 @@ def judge_page(answer: Answer, hold_pages: Sequence[str]) -> Judgement:
 
 
 def _matching(known: Sequence[Signature], answer: Answer, title: str, text: str) -> str:
+    places = {"title": title, "body": text, "uri": answer.uri.lower()}
     for signature in known:
         if signature.statuses and answer.status not in signature.statuses:
             continue
         if signature.maximum_bytes is not None and len(answer.body) > signature.maximum_bytes:
             continue
-        if any(_has(signature, wanted, answer, title, text) for wanted in signature.texts):
-            return signature.name
+        place = places.get(signature.where)
+        for wanted in signature.texts:
+            if wanted in place if place is not None else _has_header(wanted, answer.headers):
+                return signature.name
     return ""
 
 
-def _has(signature: Signature, wanted: str, answer: Answer, title: str, text: str) -> bool:
-    if signature.where == "title":
-        return wanted in title
-    if signature.where == "body":
-        return wanted in text
-    if signature.where == "uri":
-        return wanted in answer.uri.lower()
+def _has_header(wanted: str, headers: Mapping[str, str]) -> bool:
     name, _, value = wanted.partition(":")
-    return value.strip() in answer.headers[name].lower() if name in answer.headers else False
+    return name in headers and value.strip() in headers[name].lower()

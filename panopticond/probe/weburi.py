@@ -19,7 +19,10 @@ _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
 def twin_of(uri: str) -> str | None:
     """The same URI with the other scheme, for default ports only; None where there is no such twin."""
-    url = can_ada.parse(uri)
+    try:
+        url = can_ada.parse(uri)
+    except ValueError:
+        return None
     if url.port or url.protocol not in {"http:", "https:"}:
         return None
     other = "https" if url.protocol == "http:" else "http"

@@ -7,6 +7,7 @@ answers, bounded inflation, and one absolute deadline that no slow server can st
 
 from __future__ import annotations
 
+import socket
 import ssl
 import zlib
 from typing import Literal
@@ -97,7 +98,7 @@ class Wire:
             return await self._connect_directly(target, until)
         try:
             with trio.fail_at(until):
-                stream: trio.abc.Stream = await trio.open_tcp_stream(vantage.proxy_host, vantage.proxy_port)
+                stream: trio.abc.Stream = await _dial(vantage.proxy_host, vantage.proxy_port)
         except (OSError, trio.TooSlowError) as error:
             raise WireError("proxy", "proxy-unreachable") from error
         try:
@@ -122,7 +123,7 @@ class Wire:
         for address in target.addresses[:3]:
             try:
                 with trio.fail_at(until):
-                    return await trio.open_tcp_stream(address, target.port), address
+                    return await _dial(address, target.port), address
             except trio.TooSlowError as error:
                 raise WireError("site", "timeout") from error
             except ConnectionRefusedError:
@@ -214,6 +215,20 @@ class _Inflate:
         out = self._decoder.decompress(data, allowed)
         self._left -= len(out)
         return out
+
+
+async def _dial(host: str, port: int) -> trio.SocketStream:
+    """A TCP connection; an address is connected to at once, a name goes through the system's resolver."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET if host.rpartition(".")[2].isdigit() else None
+    if family is None:
+        return await trio.open_tcp_stream(host, port)
+    dialled = trio.socket.socket(family)
+    try:
+        await dialled.connect((host, port))
+    except BaseException:
+        dialled.close()
+        raise
+    return trio.SocketStream(dialled)
 
 
 async def _head(stream: trio.abc.Stream, connection: h11.Connection) -> h11.Response:

@@ -373,3 +373,33 @@ def test_twins_and_siblings() -> None:
     assert (made.startswith("https://a.zz/b/"), made.endswith(".php"), "c.php" in made) == (True, True, False)
     made = random_sibling("https://a.zz:444/b/c/") or ""
     assert (made.startswith("https://a.zz:444/b/"), made.endswith("/"), made.count("/")) == (True, True, 5)
+
+
+async def test_hostile_answers_always_end_in_an_outcome(nursery: trio.Nursery) -> None:
+    """Answers mutated at random, and malformed URIs, give an outcome each: nothing is raised, nothing leaks."""
+    chance = random.Random(11)
+    good = [
+        answer(200, KIT, content_type="text/html; charset=utf-8"),
+        answer(302, location="/next\xff\u00e9#x"),
+        answer(200, gzip.compress(KIT * 50), content_encoding="gzip"),
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n<html\r\n3;x=y\r\nabc\r\n0\r\nt: v\r\n\r\n",
+    ]
+
+    def mutated(_path: str, _headers: dict[str, str]) -> bytes:
+        data = bytearray(chance.choice(good))
+        for _ in range(chance.randrange(6)):
+            at = chance.randrange(len(data))
+            data[at : at + chance.randrange(4)] = chance.randbytes(chance.randrange(4))
+        return bytes(data)
+
+    port = await listen(nursery, site(mutated))
+    probe = prober([WebVantage("direct", "NZ", control_uri=f"http://127.0.0.1:{port}/x")])
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for at in range(300):
+        for found in await probe.check(f"http://{HOST}:{port}/x{at}", "shop.zz", "direct", NOW, hold_pages=("h",)):
+            known(found)
+    for uri in ("nonsense", "http://", "http://a.zz:99999/", "http://[::1/"):
+        for found in await probe.check(uri, "shop.zz", "direct", NOW, hold_pages=()):
+            assert known(found).outcome == "indeterminate"
+    await trio.sleep(0.1)
+    assert len(os.listdir("/proc/self/fd")) <= before + 3  # noqa: PTH208
