@@ -9,41 +9,32 @@ could work out again, are also synced against loss of power.
 from __future__ import annotations
 
 import datetime as dt
-import re
-from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import apsw
 import msgspec
 import trio
 
-from panopticond.model import THREATS, DomainRecord, Incident, Indicator, Round, Subject, Threat, Verdict, public_id
+from panopticond.model import DomainRecord, Incident, Indicator, Round, Subject, Threat, Verdict
 from panopticond.shared.errors import StoreError
-from panopticond.store import history, listing
+from panopticond.store import history, listing, lookup
 from panopticond.store.interface import FeedHealth, Publication, Standing, Watch
 from panopticond.store.rows import (
-    STANDING_COLUMNS,
     identity,
-    micros,
     sightings_of,
     standing_of,
     subject_of,
     to_json,
-    watch_of,
 )
 from panopticond.store.schema import migrate
 
 T = TypeVar("T")
 _BUSY_MILLISECONDS = 15_000
 _BATCH = 500
-_ONE = f"SELECT {STANDING_COLUMNS} FROM indicator WHERE id = ?"  # noqa: S608 - a constant
-_PUBLIC_ID = re.compile("i[0-9a-f]{16}")
-_DOMAIN = msgspec.json.Decoder(DomainRecord)
-_INCIDENT = msgspec.json.Decoder(Incident)
 _PUBLICATION = msgspec.json.Decoder(Publication)
 
 
@@ -61,6 +52,7 @@ def _open(path: Path) -> SqliteStore:
             connection.pragma("journal_mode", "wal")
             connection.pragma("synchronous", "NORMAL")
             connection.pragma("cache_size", -32 * 1024)
+            connection.pragma("wal_autocheckpoint", 4000)
             migrate(connection)
             secret = connection.execute("SELECT secret FROM identity").get
         except BaseException:
@@ -158,15 +150,15 @@ class SqliteStore:
     # store <-> window
     async def watches(self) -> list[Watch]:
         """Every indicator, for the window at start."""
-        return await self._read(_watches)
+        return await self._read(lookup.watches)
 
     async def subject(self, indicator_id: int) -> Subject:
         """One indicator with the threats of all its sightings; StoreError when there is none of this id."""
-        return await self._read(lambda c: subject_of(_row(c, indicator_id), sightings_of(c, indicator_id)))
+        return await self._read(lambda c: subject_of(lookup.row(c, indicator_id), sightings_of(c, indicator_id)))
 
     async def standing(self, indicator_id: int) -> Standing:
         """One indicator as it stands; StoreError when there is none of this id."""
-        return await self._read(lambda c: standing_of(c, _row(c, indicator_id)))
+        return await self._read(lambda c: standing_of(c, lookup.row(c, indicator_id)))
 
     async def rounds(self, indicator_id: int, since: dt.datetime | None = None) -> list[Round]:
         """Its retained rounds, oldest first; the first validated round is always among them."""
@@ -185,36 +177,36 @@ class SqliteStore:
     # domains and incidents
     async def domain(self, domain: str) -> DomainRecord | None:
         """What is known of a registered domain."""
-        return await self._read(lambda c: _domain(c, domain))
+        return await self._read(lambda c: lookup.domain(c, domain))
 
     async def record_domain(self, record: DomainRecord) -> None:
         """Replace what is known of a registered domain."""
-        await self._transact(lambda c: _replace(c, "domain", [(record.domain, to_json(record))]))
+        await self._transact(lambda c: lookup.replace(c, "domain", [(record.domain, to_json(record))]))
 
     async def incidents(self, tld: str) -> list[Incident]:
         """Every incident of a TLD, by id."""
-        return await self._read(lambda c: _incidents(c, tld))
+        return await self._read(lambda c: lookup.incidents(c, tld))
 
     async def record_incidents(self, incidents: Sequence[Incident]) -> None:
         """Insert or replace."""
         rows = [(incident.id, incident.tld, to_json(incident)) for incident in incidents]
-        await self._transact(lambda c: _replace(c, "incident", rows))
+        await self._transact(lambda c: lookup.replace(c, "incident", rows))
 
     async def decide(self, indicator_id: int, decision: str, at: dt.datetime) -> None:
         """Keep an operator's ``confirm`` or ``dismiss``; StoreError when there is no indicator of this id."""
-        await self._transact(lambda c: _decide(c, indicator_id, decision, at), synced=True)
+        await self._transact(lambda c: lookup.decide(c, indicator_id, decision, at), synced=True)
 
     # store -> snapshot, explain
     async def standings(self, tld: str) -> AsyncIterator[Standing]:
         """Every indicator of a TLD as it stands, by key, in batches of 500: eight bytes each are held for the order."""
-        numbers = await self._read(lambda c: _numbers(c, tld))
+        numbers = await self._read(lambda c: lookup.numbers(c, tld))
         for start in range(0, len(numbers), _BATCH):
-            for standing in await self._read(partial(_standings, numbers=numbers[start : start + _BATCH])):
+            for standing in await self._read(partial(lookup.standings, numbers=numbers[start : start + _BATCH])):
                 yield standing
 
     async def find(self, text: str) -> list[Standing]:
         """Indicators whose URI, host, domain or public id is ``text``, by key; a public id reads every indicator."""
-        return await self._read(lambda c: _find(c, identity(self._secret, text), text))
+        return await self._read(lambda c: lookup.find(c, identity(self._secret, text), text))
 
     async def last_publication(self, tld: str) -> Publication | None:
         """The newest published snapshot of a TLD."""
@@ -225,11 +217,11 @@ class SqliteStore:
     async def record_publication(self, publication: Publication) -> None:
         """Remember what was published."""
         row = (publication.tld, publication.serial, to_json(publication))
-        await self._transact(lambda c: _replace(c, "publication", [row]), synced=True)
+        await self._transact(lambda c: lookup.replace(c, "publication", [row]), synced=True)
 
     async def threats_listed(self, tld: str) -> dict[Threat, int]:
         """How many domains are listed now, by threat; every threat is there."""
-        return await self._read(lambda c: _threats_listed(c, tld))
+        return await self._read(lambda c: lookup.threats_listed(c, tld))
 
     async def thin(self, before: dt.datetime) -> int:
         """Drop observations before ``before``, but of first validated and of the last two rounds; returns how many.
@@ -255,74 +247,3 @@ class SqliteStore:
             self._connection.execute("VACUUM INTO ?", (str(target),))
         except apsw.Error as error:
             raise StoreError(f"{target}: the backup failed: {error}") from error
-
-
-def _replace(connection: apsw.Connection, table: str, rows: Sequence[tuple[str | int, ...]]) -> None:
-    for row in rows:
-        marks = ", ".join("?" * len(row))
-        connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608 - our own table's name
-
-
-def _incidents(connection: apsw.Connection, tld: str) -> list[Incident]:
-    rows = connection.execute("SELECT value FROM incident WHERE tld = ? ORDER BY id", (tld,))
-    return [_INCIDENT.decode(text) for (text,) in rows]
-
-
-def _numbers(connection: apsw.Connection, tld: str) -> array[int]:
-    rows = connection.execute("SELECT id FROM indicator WHERE tld = ? ORDER BY key", (tld,))
-    return array("q", (number for (number,) in rows))
-
-
-def _standings(connection: apsw.Connection, numbers: Sequence[int]) -> list[Standing]:
-    return [standing_of(connection, _row(connection, number)) for number in numbers]
-
-
-def _watches(connection: apsw.Connection) -> list[Watch]:
-    rows = connection.execute("SELECT id, recorded, last_round, watched FROM indicator ORDER BY id")
-    return [watch_of(row) for row in rows]
-
-
-def _row(connection: apsw.Connection, number: int) -> Sequence[Any]:
-    row: Sequence[Any] | None = connection.execute(_ONE, (number,)).fetchone()
-    if row is None:
-        raise StoreError(f"there is no indicator {number} in the store")
-    return row
-
-
-def _domain(connection: apsw.Connection, domain: str) -> DomainRecord | None:
-    text = connection.execute("SELECT record FROM domain WHERE name = ?", (domain,)).get
-    return None if text is None else _DOMAIN.decode(text)
-
-
-def _decide(connection: apsw.Connection, number: int, decision: str, at: dt.datetime) -> None:
-    connection.execute("UPDATE indicator SET decision = ? WHERE id = ?", (decision, number))
-    if not connection.changes():
-        raise StoreError(f"there is no indicator {number} in the store")
-    connection.execute("INSERT INTO decision VALUES (?, ?, ?)", (number, micros(at), decision))
-
-
-def _find(connection: apsw.Connection, number: int, text: str) -> list[Standing]:
-    if _PUBLIC_ID.fullmatch(text):
-        every = connection.execute("SELECT id, key FROM indicator")
-        number, text = next(((at, key) for at, key in every if public_id(key) == text), (number, text))
-    # A host lies below its domain, so the index on domains finds it: ask for every parent of the text.
-    labels = text.split(".")[-20:]
-    parents = [".".join(labels[at:]) for at in range(len(labels))]
-    marks = ", ".join("?" * len(parents))
-    rows = connection.execute(
-        f"SELECT {STANDING_COLUMNS} FROM indicator WHERE id = ? AND key = ? UNION "  # noqa: S608 - constants and marks
-        f"SELECT {STANDING_COLUMNS} FROM indicator WHERE domain IN ({marks}) AND (domain = ? OR host = ?) ORDER BY key",
-        (number, text, *parents, text, text),
-    )
-    return [standing_of(connection, row) for row in list(rows)]
-
-
-def _threats_listed(connection: apsw.Connection, tld: str) -> dict[Threat, int]:
-    counted = dict(
-        connection.execute(
-            "SELECT threat, count(DISTINCT domain) FROM sighting JOIN indicator ON id = indicator_id "
-            "WHERE ended IS NULL AND tld = ? GROUP BY threat",
-            (tld,),
-        )
-    )
-    return {threat: int(counted.get(threat, 0)) for threat in THREATS}
