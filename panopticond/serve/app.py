@@ -62,8 +62,17 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[list[str]] = tri
         await hypercorn.trio.serve(
             app, settings, shutdown_trigger=trio.sleep_forever, mode="asgi", task_status=task_status
         )
-    except OSError as error:
-        raise PanopticonError(f"serve.bind: cannot listen on {config.serve.bind}: {error.strerror}") from error
+    except (OSError, ExceptionGroup) as error:
+        cause = _first_os_error(error)
+        if cause is None:
+            raise
+        raise PanopticonError(f"serve.bind: cannot listen on {config.serve.bind}: {cause.strerror}") from error
+
+
+def _first_os_error(error: BaseException) -> OSError | None:
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := _first_os_error(inner)) is not None), None)
+    return error if isinstance(error, OSError) else None
 
 
 def check(config: Config) -> list[str]:
