@@ -7,6 +7,7 @@ accounts sign in with passwords.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,6 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[list[str]] = tri
         raise ConfigurationError(problems)
     accounts = await trio.to_thread.run_sync(Accounts.of, tlds(config))
     settings = hypercorn.Config()
-    settings.bind = [config.serve.bind]
     settings.certfile, settings.keyfile = config.serve.certificate_file, config.serve.key_file
     settings.alpn_protocols = ["http/1.1"]
     settings.accesslog = settings.errorlog = None
@@ -58,21 +58,23 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[list[str]] = tri
     settings.h11_max_incomplete_size = HEADER_LIMIT_BYTES
     settings.keep_alive_timeout = 30.0
     app: Any = application(Path(config.publish.root), accounts)
+    settings.bind = [_listen(config.serve.bind)]
+    await hypercorn.trio.serve(app, settings, shutdown_trigger=trio.sleep_forever, mode="asgi", task_status=task_status)
+
+
+def _listen(bind: str) -> str:
+    """A bound socket as hypercorn takes it over; bound here, because hypercorn leaks one it cannot bind."""
+    host, _, port = bind.rpartition(":")
+    host = host.strip("[]")
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        await hypercorn.trio.serve(
-            app, settings, shutdown_trigger=trio.sleep_forever, mode="asgi", task_status=task_status
-        )
-    except (OSError, ExceptionGroup) as error:
-        cause = _first_os_error(error)
-        if cause is None:
-            raise
-        raise PanopticonError(f"serve.bind: cannot listen on {config.serve.bind}: {cause.strerror}") from error
-
-
-def _first_os_error(error: BaseException) -> OSError | None:
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for inner in error.exceptions if (found := _first_os_error(inner)) is not None), None)
-    return error if isinstance(error, OSError) else None
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, int(port)))
+    except (OSError, ValueError, OverflowError) as error:
+        bound.close()
+        reason = error.strerror if isinstance(error, OSError) else "it must read address:port"
+        raise PanopticonError(f"serve.bind: cannot listen on {bind}: {reason}") from error
+    return f"fd://{bound.detach()}"
 
 
 def check(config: Config) -> list[str]:
@@ -86,7 +88,7 @@ def check(config: Config) -> list[str]:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
-    if not loopback and serve_.certificate_file is None and not serve_.bind.startswith("unix:"):
+    if not loopback and serve_.certificate_file is None:
         problems.append(
             "serve.bind: off loopback accounts need TLS; give certificate_file and key_file, or a proxy before it"
         )

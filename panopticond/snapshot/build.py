@@ -111,7 +111,7 @@ async def build(
         domain = standing.subject.domain
         if domain not in records:
             records[domain] = await store.domain(domain)
-        rounds = [round_ for round_ in await store.rounds(standing.subject.id) if round_.at <= terms.end]
+        rounds = _whole_seconds(await store.rounds(standing.subject.id), terms.end)
         item = _judged(standing, rounds, records[domain], tld, sources, terms)
         if item is None:
             continue
@@ -146,6 +146,11 @@ def registration_began(record: DomainRecord | None) -> dt.datetime | None:
         return record.returned
 
 
+def _whole_seconds(rounds: Sequence[Round], end: dt.datetime) -> list[Round]:
+    """The rounds until ``end``, dated as they are published: rules about hours must not hang on a microsecond."""
+    return [Round(round_.at.replace(microsecond=0), round_.observations) for round_ in rounds if round_.at <= end]
+
+
 def _judged(
     standing: Standing,
     rounds: Sequence[Round],
@@ -162,7 +167,7 @@ def _judged(
     sightings = exported(seen, sources.licences, licence)
     threats = tuple(threat for threat in THREATS if any(sighting.threat == threat for sighting in sightings))
     subject = msgspec.structs.replace(standing.subject, threats=threats)
-    critical = subject.domain in tld.critical or subject.host in tld.critical
+    critical = any(name.lower() in (subject.domain, subject.host) for name in tld.critical)
     listing = listing_of(sightings, sources.absences, decision=standing.decision, critical=critical)
     verdict = judge(subject, rounds, listing, popular_rank=terms.popular_rank)
     if (

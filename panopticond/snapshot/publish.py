@@ -20,7 +20,6 @@ import msgspec
 import trio
 
 from panopticond.config import Config, Tld
-from panopticond.model import Incident
 from panopticond.shared.clock import Clock, rfc3339
 from panopticond.shared.errors import ConfigurationError, PanopticonError, RefusedError, StoreError
 from panopticond.shared.minisign import PublicKey, SecretKey
@@ -87,32 +86,39 @@ async def publish_tld(
     stays what it was.
     """
     name = str(tld.name)
-    directory = press.root / name
     try:
-        previous = await _recover(press, store, name)
-        terms = await _terms(press, store, tld, today, previous, now.replace(microsecond=0), late=late)
-        with Spool(await trio.to_thread.run_sync(tree.prepare, directory)) as spool:
-            built = await build(
-                store, tld, today.feeds, terms, veil=press.veil, spool=spool, lookalike=press.lookalike
-            )  # fmt: skip
-            said = tree.Said(
-                terms=terms,
-                expires=terms.end + press.expires,
-                previous=None if previous is None else (previous.serial, previous.manifest_sha256),
-                keys_next=tuple(key.text for key in press.keys_next),
-            )
-            staged = await trio.to_thread.run_sync(tree.stage, directory, name, built, said, press.key)
-        await store.record_incidents(list[Incident](built.incidents))
-        await trio.to_thread.run_sync(tree.switch, staged, directory, terms.serial)
-        manifest_sha256 = await trio.to_thread.run_sync(tree.manifest_sha256, directory / str(terms.serial))
-        publication = Publication(name, terms.serial, manifest_sha256, terms.start, terms.end, terms.issued)
-        await store.record_publication(publication)
-        await trio.to_thread.run_sync(tree.retain, directory, press.keep)
+        with await trio.to_thread.run_sync(tree.claim, press.root / name):
+            publication = await _publish(press, store, tld, today, now.replace(microsecond=0), late=late)
+    except BlockingIOError as error:
+        raise StoreError(f"another process is publishing .{name} just now; try again in a minute") from error
     except OSError as error:
         raise StoreError(
             f"cannot publish .{name} under {press.root}: {error.strerror}; the last snapshot stands, mend the disk"
         ) from error
-    _log.info("published tld=%s serial=%d to=%s late=%s", name, terms.serial, rfc3339(terms.end), late)
+    _log.info("published tld=%s serial=%d to=%s late=%s", name, publication.serial, rfc3339(publication.end), late)
+    return publication
+
+
+async def _publish(press: Press, store: Store, tld: Tld, today: Today, now: dt.datetime, *, late: bool) -> Publication:
+    name = str(tld.name)
+    directory = press.root / name
+    previous = await _recover(press, store, name)
+    terms = await _terms(press, store, tld, today, previous, now, late=late)
+    with Spool(directory) as spool:
+        built = await build(store, tld, today.feeds, terms, veil=press.veil, spool=spool, lookalike=press.lookalike)
+        said = tree.Said(
+            terms=terms,
+            expires=terms.end + press.expires,
+            previous=None if previous is None else (previous.serial, previous.manifest_sha256),
+            keys_next=tuple(key.text for key in press.keys_next),
+        )
+        staged = await trio.to_thread.run_sync(tree.stage, directory, name, built, said, press.key)
+    await store.record_incidents(built.incidents)
+    await trio.to_thread.run_sync(tree.switch, staged, directory, terms.serial)
+    manifest_sha256 = await trio.to_thread.run_sync(tree.manifest_sha256, directory / str(terms.serial))
+    publication = Publication(name, terms.serial, manifest_sha256, terms.start, terms.end, terms.issued)
+    await store.record_publication(publication)
+    await trio.to_thread.run_sync(tree.retain, directory, press.keep)
     return publication
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import fcntl
 import gzip
 import hashlib
 import os
 import shutil
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -39,10 +41,19 @@ class Said(msgspec.Struct, frozen=True):
     keys_next: tuple[str, ...] = ()
 
 
-def prepare(directory: Path) -> Path:
-    """Make the TLD's directory; returns it, as a place for the spool on the same disk."""
+def claim(directory: Path) -> IO[bytes]:
+    """Make the TLD's directory and lock it against another publisher, until the returned file is closed.
+
+    ``BlockingIOError`` when another process is publishing this TLD.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    return directory
+    lock = directory.with_name(f".{directory.name}.lock").open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise
+    return lock
 
 
 def stage(directory: Path, tld: str, built: Built, said: Said, key: SecretKey) -> Path:

@@ -21,6 +21,7 @@ from panopticond.shared.records import read_tables
 from panopticond.shared.snapshot import FILES, verify_tree
 from panopticond.snapshot import tree
 from panopticond.snapshot.publish import Today, next_hour, publish_daily, publish_tld
+from panopticond.snapshot.replay import replay
 from tests.panopticond.snapshot.ledger import FEEDS, HOUR, NOW, TLD, TODAY, Ledger, feed, press, world
 
 
@@ -242,3 +243,20 @@ async def test_an_empty_tld_publishes_too(tmp_path: Path) -> None:
     await publish_tld(press(tmp_path), Ledger(), TLD, TODAY, NOW)
     page = (tmp_path / "zz/latest/report.html").read_text()
     assert "No case was open" in page
+
+
+async def test_every_state_is_judged_again_from_the_file(tmp_path: Path) -> None:
+    """Replaying the published observations finds no difference, surrogates included; a changed state is found."""
+    await publish_tld(press(tmp_path), world(), TLD, TODAY, NOW)
+    path = tmp_path / "zz/latest/records.sql"
+    assert list(replay(path)) == []
+    changed = tmp_path / "records.sql"
+    changed.write_text(path.read_text().replace("'unreachable','dark-this-round'", "'active','live-at-a-vantage'"))
+    (difference,) = replay(changed)
+    assert (difference.name, difference.replayed) == ("http://gone.zz/x", "unreachable/dark-this-round")
+
+
+async def test_two_publishers_do_not_meet(tmp_path: Path) -> None:
+    """While one process publishes a TLD, another is told so."""
+    with tree.claim(tmp_path / "zz"), pytest.raises(PanopticonError, match="another process"):
+        await publish_tld(press(tmp_path), world(), TLD, TODAY, NOW)
