@@ -79,7 +79,8 @@ def run_demo(out: Path) -> int:
         review_names=review_names(out),
         snapshot_serial=found.tables["snapshot"][0].serial if found.tables else 0,
     )
-    (out / "faults.txt").write_text("".join(f"{fault}\n" for fault in faults), encoding="utf-8")
+    for fault in (fault for fault in faults if fault.startswith(("notice", "personal"))):
+        tell(f"FAULT {fault}")
     where_to_look(out, world, outcome)
     print(msgspec.json.encode(line).decode(), flush=True)
     good = line.notices_wrong == 0 and all(

@@ -32,6 +32,7 @@ WARM_UP_SECONDS = 5.0
 """Real seconds between deciding the clock and the world's start: time for the processes to load."""
 QUIET_SECONDS = 4.0
 """Real seconds without a new mail after which arke is taken to be done, when its status does not say."""
+TELL_SECONDS = 10.0
 STOP_SECONDS = 10.0
 """A daemon that has not ended so long after SIGTERM has failed."""
 PUBLISH_SECONDS = 90.0
@@ -266,12 +267,14 @@ async def run_world(
             async with trio.open_nursery() as nursery:
                 if not world.zone_files:
                     nursery.start_soon(run.rewrite_zone, name="rewrite zone")
+                nursery.start_soon(run.narrate, name="narrate")
                 for kill in kills:
                     nursery.start_soon(_kill_at, run, kill, real_seconds, name=f"kill {kill.daemon}")
                 await run.follow()
                 nursery.cancel_scope.cancel()
             on_stage(f"{len(run.snapshots())} snapshots are published; waiting for arke to finish")
             await run.drained()
+            await run.keep_status()
             if while_running is not None:
                 await while_running(run)
         on_stage("every daemon has stopped: " + ", ".join(f"{name} {code}" for name, code in sorted(run.exits.items())))
