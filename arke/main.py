@@ -215,7 +215,7 @@ async def _send_notices(desk: Desk, done: trio.Event) -> None:
                 await rooms.ledger.reopen_step(item.case_ids)
         if sent:
             await rooms.ledger.tidy()
-        down = any(item.state == "retry" and item.reply_code == 0 for item in sent)
+        down = any(item.state == "retry" and item.reply_code in (0, 421) for item in sent)
         if len(sent) == BATCH and not down:
             continue
         if last:
