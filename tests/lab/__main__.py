@@ -15,7 +15,8 @@ import trio
 from panopticond.shared.errors import PanopticonError
 from tests.lab.collect import collect
 from tests.lab.demo import clear, gather, moments, run_demo, tell
-from tests.lab.run import LabError, Outcome, run_world
+from tests.lab.processes import LabError
+from tests.lab.run import Outcome, run_world
 from tests.lab.score import score
 from tests.lab.world import make_world
 

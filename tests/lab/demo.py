@@ -22,7 +22,8 @@ from panopticond.shared.clock import UTC
 from tests.lab.collect import collect
 from tests.lab.configure import Places
 from tests.lab.model import World
-from tests.lab.run import WARM_UP_SECONDS, LabError, Outcome, run_world
+from tests.lab.processes import LabError
+from tests.lab.run import WARM_UP_SECONDS, Outcome, run_world
 from tests.lab.score import score
 from tests.lab.world import make_world
 

@@ -26,7 +26,8 @@ from panopticond.shared.zone import read_zone
 from tests.lab.collect import collect
 from tests.lab.demo import clear, counts, gather, moments, review_names, tell
 from tests.lab.model import Behaviour, Delegation, Domain, DomainTruth, FeedServer, Host, Party, Registration, World
-from tests.lab.run import LabError, Outcome, run_world
+from tests.lab.processes import LabError
+from tests.lab.run import Outcome, run_world
 
 CAPTURES: tuple[tuple[str, str, Threat], ...] = (
     ("openphish/feed.*.txt", "url-list", "phishing"),

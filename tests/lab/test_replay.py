@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.processes import LabError
 from tests.lab.replay import captures, make_replay, read_indicators, registry_zones, zone_file
-from tests.lab.run import LabError, clock_settings
+from tests.lab.run import clock_settings
 
 START = dt.datetime(2026, 3, 2, 4, 0, tzinfo=dt.UTC)
 
