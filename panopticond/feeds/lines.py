@@ -38,14 +38,13 @@ def whole(pieces: Iterable[bytes]) -> Iterator[bytes | None]:
     """One item a line for line-wise formats: the line, or None once for a line that is too long."""
     skipping = False
     for piece in pieces:
-        ended = piece.endswith((b"\n", b"\r"))
-        if skipping:
-            skipping = not ended
-        elif not ended and len(piece) >= LINE_LIMIT:
-            skipping = True
-            yield None
-        else:
+        if not skipping and len(piece) < LINE_LIMIT:
             yield piece
+            continue
+        ended = piece.endswith((b"\n", b"\r"))
+        if not skipping:
+            yield piece if ended else None
+        skipping = not ended
 
 
 def _cut(piece: bytes) -> Iterator[bytes]:

@@ -29,8 +29,9 @@ _ADDRESS = re.compile(
 )
 _HAS_AT = re.compile(_AT)
 _PLAIN = re.compile(rb"[\w.+%=/-]@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
-# @ is 0x40: in base64 it shows as one of these pairs, whichever of the three places it falls on.
-_BASE64_AT = re.compile(r"Q[A-P]|[EUk0][A-D]|[BFJNRVZdhlptx159]A")
+# @ is 0x40: in base64 it shows as one of these, whichever of the three places of a group it falls on; the characters around
+# it are a local part's last and a domain's first (RFC 4648 table 1).
+_BASE64_AT = re.compile(r"(?=(?:(Q[D-H])|([K-Za-e][EUk0][AB])|[BFJNRVZdhlptx159]A[M-Za-e]))")
 _TOKEN = re.compile(r"(?:[A-Za-z0-9+_-]|%2[Bb]){8,}(?:=|%3[Dd])*")
 _SLASHED = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf]){8,}(?:=|%3[Dd])*")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){6,}")
@@ -45,11 +46,10 @@ _RECIPIENT = re.compile(
 
 def mask(uri: str) -> tuple[str, bool]:
     """The URI (WHATWG serialisation, no user-info, no fragment) without personal tokens, and whether it had any."""
-    lower = uri.lower()
-    if lower == uri and "@" not in uri and "%" not in uri and "mail" not in uri and not ("40" in uri and "2e" in uri):
-        if "rcpt=" not in uri and "recipient=" not in uri and "victim=" not in uri:
+    if "@" not in uri and "%" not in uri and "=" not in uri and "40" not in uri:
+        if uri.islower() or not _BASE64_AT.search(uri, 8):
             return uri, False
-    start = uri.find("/", uri.find("//") + 2)
+    start = uri.find("/", 8)
     if start < 0:
         return uri, False
     head, tail = uri[: start + 1], uri[start + 1 :]
@@ -84,7 +84,13 @@ def _mask_base64(match: re.Match[str]) -> str:
     if not _BASE64_AT.search(token):
         return token
     clean = unquote_to_bytes(token).decode("ascii", "replace").rstrip("=").translate(_STANDARD)
-    for offset in range(4):
+    tried = set()
+    for at in _BASE64_AT.finditer(clean):
+        # found at the first, first or third character of its group of four: so begins the group, whatever comes before
+        offset = (at.start() - (0 if at[1] or at[2] else 2)) % 4
+        if offset in tried:
+            continue
+        tried.add(offset)
         part = clean[offset:]
         part = part[: len(part) - 1] if len(part) % 4 == 1 else part
         try:

@@ -15,7 +15,7 @@ import msgspec
 from panopticond.feeds.formats.row import ADDRESS, OutOfScope, Row
 from panopticond.feeds.mask import mask
 from panopticond.model import Indicator, Threat
-from panopticond.shared.names import Names, Place, well_formed
+from panopticond.shared.names import Names, well_formed
 
 URI_LIMIT = 8192  # characters; no server takes a longer request line
 OTHER_TLD = OutOfScope("other-tld")
@@ -35,8 +35,12 @@ BAD_URI = Rejected("no-valid-uri")
 BAD_HOST = Rejected("no-valid-host")
 BAD_SCHEME = Rejected("scheme-not-http")
 
-# The plainest URIs, of which the host can be read at sight: nothing encoded, defanged, with credentials or a dot at the end.
-_SIGHT = re.compile(r"https?://[a-z0-9.-]*\.([a-z][a-z0-9-]*)(?::[0-9]{1,5})?(?:[/?#]|\Z)")
+# The plainest hosts, which can be read at sight (no user-info, nothing encoded or defanged, no dot at the end), and the
+# tails that WHATWG leaves as they are.
+_SIGHT = re.compile(
+    r"https?://(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}|((?:[a-z0-9_-]{1,63}\.)+([a-z][a-z0-9-]*)))(:[0-9]{1,5})?(?=[/?#]|\Z)"
+)
+_PLAIN_TAIL = re.compile(r"/[A-Za-z0-9._~!$&()*+,;=:?/-]*\Z")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|(https?):", re.IGNORECASE)
 _OPAQUE = re.compile(r"(?:mailto|javascript|data|tel|sms|magnet|about|file|urn|ipfs|bitcoin|blob):", re.IGNORECASE)
 _DEFANGED_SCHEME = re.compile(
@@ -58,10 +62,16 @@ _SUSPECT = re.compile(r"[\[({<*\\]|\sdot\s|^(?!https?:)\s*[\[({<]?(?:hx|ht[x*]|h
 def normalise(row: Row, names: Names, default_threat: Threat) -> Indicator | OutOfScope | Rejected:
     """The indicator a row means, ``OutOfScope`` (another TLD, an address, no registrable name) or ``Rejected``."""
     value = row.value
-    if names.tlds is not None:
-        sight = _SIGHT.match(value)
-        if sight is not None and not names.serves(sight[1]):
+    sight = _SIGHT.match(value)
+    if sight is not None:
+        host, tld, port = sight.groups()
+        if tld is None:
+            return ADDRESS
+        if names.last_labels is not None and tld not in names.last_labels:
             return OTHER_TLD
+        end = sight.end()
+        if port is None and _PLAIN_TAIL.match(value, end) and "/." not in value and "xn--" not in host:
+            return _in_scope(value, host, row, names, default_threat)
     value = value.strip()
     if not value:
         return EMPTY
@@ -93,19 +103,25 @@ def _uri(row: Row, value: str, names: Names, default_threat: Threat) -> Indicato
         href, host = url.href, url.hostname
     except (ValueError, UnicodeError):
         return BAD_URI
-    place = _place(host, names)
-    if type(place) is not Place:
-        return place  # type: ignore[return-value]  # a type test by identity: this is the hottest line
     if "#" in href:
         href = href[: href.index("#")]
     if "@" in href:
         href = _without_user(href)
+    return _in_scope(href, host.rstrip("."), row, names, default_threat)
+
+
+def _in_scope(
+    href: str, host: str, row: Row, names: Names, default_threat: Threat
+) -> Indicator | OutOfScope | Rejected:
+    place = names.place(host)
+    if place is None:
+        return _no_place(host, names)
     uri, altered = mask(href)
     if len(uri) > URI_LIMIT:
         return TOO_LONG
     return Indicator(
         uri,
-        place.host,
+        host,
         place.domain,
         place.tld,
         place.scope,
@@ -125,9 +141,10 @@ def _host(row: Row, value: str, names: Names, default_threat: Threat) -> Indicat
             name = can_ada.parse(f"http://{name}").hostname
         except (ValueError, UnicodeError):
             return BAD_HOST
-    place = _place(name, names)
-    if not isinstance(place, Place):
-        return place
+    name = name.rstrip(".")
+    place = names.place(name)
+    if place is None:
+        return _no_place(name, names)
     return Indicator(
         None,
         place.host,
@@ -140,16 +157,13 @@ def _host(row: Row, value: str, names: Names, default_threat: Threat) -> Indicat
     )
 
 
-def _place(host: str, names: Names) -> Place | OutOfScope | Rejected:
-    host = host.rstrip(".")
-    place = names.place(host)
-    if place is not None:
-        return place
-    if host.startswith("[") or host.rpartition(".")[2].isdigit():
+def _no_place(host: str, names: Names) -> OutOfScope | Rejected:
+    last = host.rpartition(".")[2]
+    if host.startswith("[") or last.isdigit():
         return ADDRESS
     if not well_formed(host):
         return BAD_HOST
-    return NO_NAME if names.serves(host.rpartition(".")[2]) else OTHER_TLD
+    return NO_NAME if names.last_labels is None or last in names.last_labels else OTHER_TLD
 
 
 def _without_user(href: str) -> str:

@@ -18,6 +18,7 @@ import msgspec
 
 from panopticond.feeds.catalogue import KNOWN
 from panopticond.feeds.formats import FORMATS
+from panopticond.feeds.formats.mapped import read_map
 from panopticond.feeds.inflate import Body
 from panopticond.feeds.ingest import Ingest
 from panopticond.model import THREATS, Indicator, Threat
@@ -52,10 +53,11 @@ def parse_command(
         raise ConfigurationError(problems)
     served = [TldPolicy(ascii_name(tld)) for tld in tlds]
     names = Names(served or None)
+    mapping = read_map(map_file) if map_file is not None else None
     out = out or sys.stdout.buffer
     with _opened(file) as source:
         body = Body(source, NO_LIMIT)
-        ingest = Ingest(body, FORMATS[form], names, cast("Threat", threat or UNKNOWN))
+        ingest = Ingest(body, FORMATS[form].with_map(mapping), names, cast("Threat", threat or UNKNOWN))
         encoder = msgspec.json.Encoder()
         while not ingest.finished:
             out.write(encoder.encode_lines([_printed(indicator) for indicator in ingest.take(STEP_ROWS)]))

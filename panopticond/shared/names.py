@@ -17,8 +17,7 @@ import tldextract
 from panopticond.model import Scope
 
 CACHE_LIMIT = 1 << 15  # hosts remembered; feeds repeat them, and a full cache is simply dropped
-_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\Z")
-_MISSING = object()
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\Z")
 
 
 class TldPolicy(msgspec.Struct, frozen=True):
@@ -41,32 +40,43 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     scope: Scope
 
 
+_EXACT, _WILDCARD, _EXCEPTION = 1, 2, 4
+
+
 class Rules:
     """One section of suffix rules, with the list's wildcards and exceptions (publicsuffix.org/list)."""
 
     def __init__(self, rules: Iterable[str]) -> None:
-        self.exact: set[str] = set()
-        self.wildcard: set[str] = set()
-        self.exception: set[str] = set()
+        self._kinds: dict[str, int] = {}
         for rule in rules:
             name = ascii_name(rule.lstrip("!").removeprefix("*."))
-            (self.exception if rule[0] == "!" else self.wildcard if rule[:2] == "*." else self.exact).add(name)
+            kind = _EXCEPTION if rule[0] == "!" else _WILDCARD if rule[:2] == "*." else _EXACT
+            self._kinds[name] = self._kinds.get(name, 0) | kind
+
+    def plain_tlds(self) -> set[str]:
+        """The single labels that are suffixes, and neither wildcards nor exceptions."""
+        return {name for name, kind in self._kinds.items() if kind == _EXACT and "." not in name}
+
+    def deep_names(self) -> set[str]:
+        """The last two labels of every rule that has as many."""
+        return {".".join(name.rsplit(".", 2)[-2:]) for name in self._kinds if "." in name}
 
     def suffix(self, host: str) -> str | None:
         """The longest suffix of ``host`` (itself included) that these rules name, or None."""
-        exact, wildcard, at, child = self.exact, self.wildcard, 0, ""
-        tail = host
+        kinds, child, tail = self._kinds, "", host
         while True:
-            if tail in self.exception:
-                return tail.partition(".")[2]
-            if child and tail in wildcard:
-                return child
-            if tail in exact:
-                return tail
-            at = host.find(".", at) + 1
-            if at == 0:
+            kind = kinds.get(tail)
+            if kind is not None:
+                if kind & _EXCEPTION:
+                    return tail.partition(".")[2]
+                if kind & _WILDCARD and child:
+                    return child
+                if kind & _EXACT:
+                    return tail
+            child = tail
+            tail = tail.partition(".")[2]
+            if not tail:
                 return None
-            child, tail = tail, host[at:]
 
 
 class Names:
@@ -80,19 +90,26 @@ class Names:
             for tld, policy in (self._policies or {}).items()
             if policy.shared_services
         }
+        sections = [*(self._own.values() or [_icann()]), _private(), *self._shared.values()]
+        # below a plain TLD, a name whose last two labels no rule ends in is registered right there: nearly all are
+        self._plain = set().union(*(rules.plain_tlds() for rules in (self._own.values() or [_icann()])))
+        self._deep = set().union(*(rules.deep_names() for rules in sections))
         self._places: dict[str, Place | None] = {}
-        self.tlds: frozenset[str] | None = None if self._policies is None else frozenset(self._policies)
-        """The served TLDs; None for all."""
+        self.last_labels: frozenset[str] | None = (
+            None if self._policies is None else frozenset(tld.rpartition(".")[2] for tld in self._policies)
+        )
+        """Last labels of the served TLDs, a cheap test that spares a parse; None when all are served."""
 
     def place(self, host: str) -> Place | None:
         """Where an A-label host (lower case, no trailing dot) stands; None if not served or without registrable name."""
-        place = self._places.get(host, _MISSING)
-        if place is _MISSING:
-            place = self._place(host)
-            if len(self._places) >= CACHE_LIMIT:
-                self._places.clear()
-            self._places[host] = place
-        return place  # type: ignore[return-value]  # the sentinel never leaves
+        places = self._places
+        if host in places:
+            return places[host]
+        place = self._place(host)
+        if len(places) >= CACHE_LIMIT:
+            places.clear()
+        places[host] = place
+        return place
 
     def registered_domain(self, host: str) -> str | None:
         """The registered domain of any host, whatever its TLD; None for addresses, suffixes and single labels."""
@@ -101,14 +118,6 @@ class Names:
         tld = self._served_tld(host)
         suffix = self._suffix(host, tld) if tld is not None else _icann().suffix(host)
         return _one_below(host, suffix or host.rpartition(".")[2])
-
-    def serves(self, last_label: str) -> bool:
-        """Whether a host that ends in this label may be served; a cheap test to spare a parse, never a false no."""
-        return self.tlds is None or last_label in self._last_labels
-
-    @functools.cached_property
-    def _last_labels(self) -> frozenset[str]:
-        return frozenset(tld.rpartition(".")[2] for tld in self.tlds or ())
 
     def _served_tld(self, host: str) -> str | None:
         if self._policies is None:
@@ -124,6 +133,11 @@ class Names:
     def _place(self, host: str) -> Place | None:
         if not well_formed(host):
             return None
+        rest, _, tld = host.rpartition(".")
+        label = rest.rpartition(".")[2]
+        domain = f"{label}.{tld}"
+        if tld in self._plain and label and domain not in self._deep:
+            return Place(host, domain, tld, "registered" if host in (domain, "www." + domain) else "subordinate")
         if self._policies is None:
             tld, suffix = host.rpartition(".")[2], _icann().suffix(host)
         else:
@@ -131,8 +145,8 @@ class Names:
             if served is None:
                 return None
             tld, suffix = served, self._suffix(host, served)
-        domain = _one_below(host, suffix) if suffix is not None else None
-        return None if domain is None else Place(host, domain, tld, self._scope(host, domain, tld))
+        below = _one_below(host, suffix) if suffix is not None else None
+        return None if below is None else Place(host, below, tld, self._scope(host, below, tld))
 
     def _scope(self, host: str, domain: str, tld: str) -> Scope:
         for rules in (_private(), self._shared.get(tld)):
@@ -145,7 +159,7 @@ class Names:
 
 def well_formed(host: str) -> bool:
     """Whether a host could be looked up: labels of 1 to 63 letters, digits, hyphens or underscores, 253 in all."""
-    return _HOST.match(host) is not None
+    return len(host) <= 253 and _HOST.match(host) is not None
 
 
 def ascii_name(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -47,6 +48,8 @@ Parser = Callable[[Iterable[bytes]], Iterator[Parsed]]
 ADDRESS = OutOfScope("address")
 HASH = OutOfScope("neither-uri-nor-host")
 TOO_LONG = BadRow("line-too-long")
+SHORT = BadRow("too-few-fields")
+NO_RECORD = BadRow("no-value-in-record")
 
 JST = dt.timezone(dt.timedelta(hours=9))
 
@@ -64,9 +67,10 @@ def when(text: str, zone: dt.tzinfo = UTC) -> str | None:
     """RFC 3339 UTC for the times feeds write (ISO 8601, a blank or slashes in it); None for anything else."""
     try:
         parsed = dt.datetime.fromisoformat(text)
+        if len(text) == 19 and zone is UTC:
+            return f"{text[:10]}T{text[11:]}Z"
     except ValueError:
-        if "/" not in text:
-            return None
+        text = text.strip().removesuffix(" UTC")
         try:
             parsed = dt.datetime.fromisoformat(text.replace("/", "-"))
         except ValueError:
@@ -79,6 +83,19 @@ def when(text: str, zone: dt.tzinfo = UTC) -> str | None:
         return rfc3339(parsed)
     except (OverflowError, ValueError):
         return None
+
+
+def text_in(record: Any, *keys: str) -> str | None:
+    """The first of a record's members by these keys that is text or a whole number, as text; else None."""
+    if not isinstance(record, dict):
+        return None
+    for key in keys:
+        value = record.get(key)
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+    return None
 
 
 def when_unix(text: object) -> str | None:
