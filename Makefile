@@ -35,6 +35,7 @@ check: $(VENV)/ready
 format: $(VENV)/ready
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
+	@$(BIN)/python -m tests.rooms
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-out replay-out lab-out
