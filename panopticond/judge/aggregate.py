@@ -7,6 +7,7 @@ delegation and class; incidents by what became of them; rates with exact Poisson
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,16 +27,23 @@ DELEGATIONS = ("delegated", "held", "undelegated", "nonexistent", "not-in-zone",
 class _Item:
     """One indicator as the counts want it."""
 
+    __slots__ = ("domain", "flags", "host", "id", "last_known", "state", "threats", "uri", "validated")
+
     def __init__(self, row: UriRow | HostRow, uri: bool) -> None:
         self.id = row.indicator or ""
         self.host = row.host if isinstance(row, UriRow) else row.name
         self.domain = row.domain
         self.uri = uri
-        self.threats = frozenset((row.threats or "").split())
-        self.flags = frozenset((row.flags or "").split())
+        self.threats = _words(row.threats or "")
+        self.flags = _words(row.flags or "")
         self.state = row.state or "indeterminate"
         self.last_known = row.last_known
         self.validated = row.validated == 1
+
+
+@functools.lru_cache(maxsize=1024)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
 def healthy_threats(feeds: Sequence[FeedRow], sightings: Sequence[SightingRow], start: str) -> frozenset[str]:

@@ -15,7 +15,7 @@ import jinja2
 import msgspec
 
 from panopticond.report.charts import pairs
-from panopticond.report.figures import Figures, figures
+from panopticond.report.figures import CASES_SHOWN, Figures, figures
 from panopticond.report.tasks import Task, tasks
 from panopticond.shared.clock import parse_rfc3339
 from panopticond.shared.errors import PanopticonError, RefusedError
@@ -36,7 +36,9 @@ def render(tables: Mapping[str, Sequence[Any]]) -> tuple[bytes, bytes]:
     """(report.html, report.json) of one snapshot's tables; table ``observation`` may be left out."""
     said = figures(tables)
     to_do = tasks(said)
-    return _html(said, to_do), _json(said, to_do)
+    left_out = max(0, len(said.cases) - CASES_SHOWN)
+    shown = msgspec.structs.replace(said, cases=said.cases[:CASES_SHOWN])
+    return _html(shown, to_do, left_out), _json(shown, to_do, left_out)
 
 
 def render_from_records(path: Path, out: Path) -> None:
@@ -63,7 +65,7 @@ def render_from_records(path: Path, out: Path) -> None:
         raise PanopticonError(f"{out}: cannot write the report: {error.strerror}") from error
 
 
-def _html(said: Figures, to_do: Sequence[Task]) -> bytes:
+def _html(said: Figures, to_do: Sequence[Task], left_out: int) -> bytes:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("panopticond.report", "templates"),
         autoescape=True,
@@ -77,13 +79,15 @@ def _html(said: Figures, to_do: Sequence[Task]) -> bytes:
         [(_THREAT_WORDS[count.threat], count.listed, count.validated) for count in said.threats], "listed", "validated"
     )
     page = environment.get_template("daily.html").render(
-        f=said, tasks=to_do, chart=chart, threat_words=_THREAT_WORDS, class_words=_CLASS_WORDS
+        f=said, tasks=to_do, left_out=left_out, chart=chart, threat_words=_THREAT_WORDS, class_words=_CLASS_WORDS
     )
     return page.encode("utf-8")
 
 
-def _json(said: Figures, to_do: Sequence[Task]) -> bytes:
-    data = msgspec.json.encode({"tasks": to_do, **msgspec.structs.asdict(said)}, order="deterministic")
+def _json(said: Figures, to_do: Sequence[Task], left_out: int) -> bytes:
+    data = msgspec.json.encode(
+        {"tasks": to_do, "cases_left_out": left_out, **msgspec.structs.asdict(said)}, order="deterministic"
+    )
     return msgspec.json.format(data, indent=1) + b"\n"
 
 

@@ -79,7 +79,7 @@ class Figures(msgspec.Struct, frozen=True):
     apart: int
     """Indicators last seen active that could not be checked."""
     cases: tuple[Case, ...]
-    cases_left_out: int
+    """All of them; the report shows ``CASES_SHOWN``."""
     feeds: tuple[FeedRow, ...]
     unchecked: tuple[tuple[str, str, int], ...]
     """(kind, reason, observations)."""
@@ -108,8 +108,7 @@ def figures(tables: Mapping[str, Sequence[Any]]) -> Figures:
         coverage=value.get(("coverage", "", ""), 1.0),
         sound=total.validated is not None,
         apart=int(value.get(("last_seen_active_now_unchecked", "", ""), 0)),
-        cases=tuple(cases[:CASES_SHOWN]),
-        cases_left_out=max(0, len(cases) - CASES_SHOWN),
+        cases=tuple(cases),
         feeds=tuple(tables["feed"]),
         unchecked=tuple(
             (*row.dimension.partition(":")[::2], int(row.value)) for row in rows if row.name == "could_not_check"

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -33,7 +33,7 @@ ROW_LIMIT = 50_000_000
 INFLATED_LIMIT_BYTES = 16 << 30
 CHUNK_BYTES = 1 << 20
 
-_DETAIL_SAFE = "!*'(),-./:;?@_~ $"
+_UNSAFE = re.compile(r"[^A-Za-z0-9!*'(),\-./:;?@_~ $]+")
 _BAD = re.compile(r"[^ -\[\]-~]+")
 _TEXT = r"'([ -&(-\[\]-~]*+(?:''[ -&(-\[\]-~]*+)*+)'"
 _INTEGER = r"(0|-?[1-9][0-9]{0,17})"
@@ -65,7 +65,7 @@ def plain(text: str) -> str:
     """``text`` as the dialect holds it: what is no printable ASCII, and the backslash, percent-encoded as UTF-8."""
     if text.isascii() and text.isprintable() and "\\" not in text:
         return text
-    return _BAD.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace")), text)
+    return _BAD.sub(_percent, text)
 
 
 def write_records(tables: Mapping[str, Iterable[msgspec.Struct]]) -> Iterator[bytes]:
@@ -175,7 +175,7 @@ def open_records(path: Path) -> BinaryIO:
 
 def encode_detail(detail: Mapping[str, str]) -> str:
     """An observation's detail as one text: ``key=value`` percent-encoded (UTF-8), sorted by key, joined by ``&``."""
-    return "&".join(f"{quote(key, safe='')}={quote(detail[key], safe=_DETAIL_SAFE)}" for key in sorted(detail))
+    return "&".join([f"{_quoted(key)}={_quoted(detail[key])}" for key in sorted(detail)])
 
 
 def decode_detail(text: str) -> dict[str, str]:
@@ -187,6 +187,15 @@ def decode_detail(text: str) -> dict[str, str]:
             raise ValueError(f"{key[:40]!r} is no key=value pair")
         found[_decode(key)] = _decode(value)
     return found
+
+
+def _quoted(text: str) -> str:
+    """Percent-encoding with the common case first: most values hold nothing to encode."""
+    return _UNSAFE.sub(_percent, text) if _UNSAFE.search(text) else text
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace"))
 
 
 def _decode(text: str) -> str:

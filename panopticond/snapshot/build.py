@@ -21,12 +21,12 @@ from panopticond.judge.classify import Classification, Facts, classify
 from panopticond.judge.incident import Member, advance
 from panopticond.judge.listing import as_at, listing_of
 from panopticond.judge.verdict import judge, validated
-from panopticond.model import THREATS, Absence, DomainRecord, Incident, Licence, Round, Sighting, Trust
-from panopticond.shared.clock import parse_rfc3339, rfc3339
+from panopticond.model import THREATS, Absence, Incident, Licence, Round, Sighting, Trust
+from panopticond.shared.clock import rfc3339
 from panopticond.shared.tables import FORMAT, SnapshotRow
 from panopticond.snapshot import rows
 from panopticond.snapshot.licences import FeedFacts, Veil, exported, licence_of
-from panopticond.snapshot.rows import Judged
+from panopticond.snapshot.rows import Judged, Known
 from panopticond.snapshot.spool import Spool
 from panopticond.store.interface import Standing, Store
 
@@ -103,14 +103,14 @@ async def build(
     """
     sources, counts = _Sources(feeds), _Counts()
     watched = {watch.id for watch in await store.watches() if watch.check}
-    records: dict[str, DomainRecord | None] = {}
+    records: dict[str, Known] = {}
     by_domain: dict[tuple[str, bool], list[Judged]] = defaultdict(list)
     async for standing in store.standings(str(tld.name)):
         if standing.recorded > terms.end:
             continue
         domain = standing.subject.domain
         if domain not in records:
-            records[domain] = await store.domain(domain)
+            records[domain] = Known.of(await store.domain(domain))
         rounds = _whole_seconds(await store.rounds(standing.subject.id), terms.end)
         item = _judged(standing, rounds, records[domain], tld, sources, terms)
         if item is None:
@@ -135,17 +135,6 @@ async def build(
     )
 
 
-def registration_began(record: DomainRecord | None) -> dt.datetime | None:
-    """When this registration began: RDAP's date, else the name's last return to the zone, else unknown."""
-    if record is None:
-        return None
-    said = record.registration.detail.get("registered") if record.registration is not None else None
-    try:
-        return parse_rfc3339(said) if said else record.returned
-    except ValueError:
-        return record.returned
-
-
 def _whole_seconds(rounds: Sequence[Round], end: dt.datetime) -> list[Round]:
     """The rounds until ``end``, dated as they are published: rules about hours must not hang on a microsecond."""
     return [Round(round_.at.replace(microsecond=0), round_.observations) for round_ in rounds if round_.at <= end]
@@ -154,7 +143,7 @@ def _whole_seconds(rounds: Sequence[Round], end: dt.datetime) -> list[Round]:
 def _judged(
     standing: Standing,
     rounds: Sequence[Round],
-    record: DomainRecord | None,
+    known: Known,
     tld: Tld,
     sources: _Sources,
     terms: Terms,
@@ -182,7 +171,7 @@ def _judged(
         verdict,
         sightings,
         sources.trusts,
-        registration_began=registration_began(record),
+        registration_began=known.began,
         to=terms.end,
         decision=standing.decision,
     )
@@ -211,27 +200,26 @@ def _count(counts: _Counts, standing: Standing, rounds: Sequence[Round], terms: 
 
 def _classes(
     by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
-    records: Mapping[str, DomainRecord | None],
+    records: Mapping[str, Known],
     lookalike: Callable[[str], str | None],
 ) -> dict[tuple[str, bool], Classification]:
     batches = Counter(batch for domain, veiled in by_domain if not veiled and (batch := _batch(records[domain])))
     found = {}
     for (domain, veiled), items in by_domain.items():
-        record = None if veiled else records[domain]
-        began = registration_began(record)
-        batch = _batch(record)
+        known = Known() if veiled else records[domain]
+        batch = _batch(known)
         found[domain, veiled] = classify(
             Facts(
                 domain=domain,
                 scopes=frozenset(item.subject.scope for item in items),
                 uris=tuple(item.subject.uri for item in items if item.subject.uri is not None),
                 hosts=tuple(sorted({item.subject.host for item in items})),
-                first_reported=_first_reported(items, began),
-                registered=began,
-                apex_outcome=record.apex.outcome if record and record.apex else "indeterminate",
-                apex_page=record.apex.detail.get("fingerprint") if record and record.apex else None,
+                first_reported=_first_reported(items, known.began),
+                registered=known.began,
+                apex_outcome=known.apex_outcome,
+                apex_page=known.apex_page,
                 abuse_pages=tuple(sorted({item.verdict.fingerprint for item in items if item.verdict.fingerprint})),
-                rank=rows.rank_of(record),
+                rank=known.rank,
                 lookalike_of=None if veiled else lookalike(domain),
                 burst_siblings=batches[batch] - 1 if batch else 0,
             )
@@ -246,17 +234,15 @@ def _first_reported(items: Sequence[Judged], began: dt.datetime | None) -> dt.da
     return min((sighting.first for sighting in seen if began is None or sighting.last >= began), default=None)
 
 
-def _batch(record: DomainRecord | None) -> tuple[str, str] | None:
+def _batch(known: Known) -> tuple[dt.date, str] | None:
     """(registration day, name servers): what names registered in one burst share."""
-    began = registration_began(record)
-    servers = record.delegation.detail.get("ns", "") if record is not None and record.delegation is not None else ""
-    return (f"{began:%Y-%m-%d}", servers) if began is not None and servers else None
+    return (known.began.date(), known.servers) if known.began is not None and known.servers else None
 
 
 def _incidents(
     previous: Sequence[Incident],
     by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
-    records: Mapping[str, DomainRecord | None],
+    records: Mapping[str, Known],
     tld: str,
     now: dt.datetime,
 ) -> list[Incident]:
@@ -279,7 +265,7 @@ def _incidents(
             tld=tld,
             domain=domain,
             host=host,
-            registration=registration_began(records[domain]),
+            registration=records[domain].began,
             now=now,
         )
         if advanced is not None:
@@ -289,7 +275,7 @@ def _incidents(
 
 def _tables(
     by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
-    records: Mapping[str, DomainRecord | None],
+    records: Mapping[str, Known],
     assessed: Mapping[tuple[str, bool], Classification],
     incidents: Sequence[Incident],
     tld: Tld,

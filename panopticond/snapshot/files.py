@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -70,13 +71,15 @@ def misp_json(tables: Mapping[str, Sequence[Any]], redistributable: Collection[s
         "analysis": "2",
         "distribution": "0",
         "published": False,
-        "Attribute": [
-            _attribute(snapshot, row, issued_at=int(issued.timestamp()))
-            for row in (*tables["uri"], *tables["host"])
-            if row.validated == 1 and row.indicator in redistributable
-        ],
+        "Attribute": [],
     }
-    return json_bytes({"Event": event})
+    attributes = [  # each as text at once: a hundred thousand of them are no small dictionaries
+        json.dumps(_attribute(snapshot, row, issued_at=int(issued.timestamp())))
+        for row in itertools.chain(tables["uri"], tables["host"])
+        if row.validated == 1 and row.indicator in redistributable
+    ]
+    head, empty, tail = json_bytes({"Event": event}).partition(b"[]")
+    return head + (b"[\n" + ",\n".join(attributes).encode("ascii") + b"\n]" if attributes else empty) + tail
 
 
 def json_bytes(value: object) -> bytes:

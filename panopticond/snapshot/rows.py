@@ -6,13 +6,14 @@ Second half of build: what was judged becomes text that SQL and people read. Sur
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Sequence
 
 import msgspec
 
 from panopticond.judge.classify import Classification
 from panopticond.model import DomainRecord, Incident, Licence, Observation, Scope, Sighting, Subject, Verdict, public_id
-from panopticond.shared.clock import rfc3339
+from panopticond.shared.clock import parse_rfc3339, rfc3339
 from panopticond.shared.records import encode_detail
 from panopticond.shared.tables import (
     DomainRow,
@@ -61,9 +62,58 @@ class Judged(msgspec.Struct, frozen=True):
         return veil.name(self.subject.domain) if self.veiled else self.subject.domain
 
 
+class Known(msgspec.Struct, frozen=True, gc=False):
+    """What is published of a registered domain, and what its class rests on; small, because there are many."""
+
+    began: dt.datetime | None = None
+    """When this registration began: RDAP's date, else the last return to the zone, else unknown."""
+    registered_at: str | None = None
+    registration_status: str | None = None
+    registrar: str | None = None
+    rank: int | None = None
+    apex_outcome: str = "indeterminate"
+    apex_page: str | None = None
+    servers: str = ""
+
+    @classmethod
+    def of(cls, record: DomainRecord | None) -> Known:
+        """The facts in a store's record."""
+        if record is None:
+            return cls()
+        said = record.registration.detail if record.registration is not None else {}
+        return cls(
+            began=_began(said.get("registered"), record.returned),
+            registered_at=said.get("registered"),
+            registration_status=said.get("status"),
+            registrar=said.get("registrar"),
+            rank=_rank(record.tranco),
+            apex_outcome=record.apex.outcome if record.apex is not None else "indeterminate",
+            apex_page=record.apex.detail.get("fingerprint") if record.apex is not None else None,
+            servers=record.delegation.detail.get("ns", "") if record.delegation is not None else "",
+        )
+
+
+def _began(said: str | None, returned: dt.datetime | None) -> dt.datetime | None:
+    try:
+        return parse_rfc3339(said) if said else returned
+    except ValueError:
+        return returned
+
+
+def _rank(seen: Observation | None) -> int | None:
+    rank = seen.detail.get("rank", "") if seen is not None and seen.outcome == "ranked" else ""
+    return int(rank) if rank.isdigit() and len(rank) < 10 else None
+
+
+@functools.lru_cache(maxsize=4096)
+def stamp(when: dt.datetime) -> str:
+    """RFC 3339; the observations of one round share a few times, so they are remembered."""
+    return rfc3339(when)
+
+
 def time(when: dt.datetime | None) -> str | None:
     """RFC 3339, or None."""
-    return None if when is None else rfc3339(when)
+    return None if when is None else stamp(when)
 
 
 def feed_row(feed: FeedFacts) -> FeedRow:
@@ -159,24 +209,23 @@ def observation_row(identifier: str, round_at: dt.datetime, seen: Observation) -
         detail = encode_detail({key: value[:VALUE_LIMIT] for key, value in seen.detail.items()})[:DETAIL_LIMIT]
     return ObservationRow(
         indicator=identifier,
-        round_at=rfc3339(round_at),
+        round_at=stamp(round_at),
         kind=seen.kind,
         target=seen.target[:TARGET_LIMIT],
         vantage=seen.vantage,
-        at=rfc3339(seen.at),
+        at=stamp(seen.at),
         outcome=seen.outcome,
         detail=detail,
     )
 
 
 def domain_row(
-    name: str, items: Sequence[Judged], record: DomainRecord | None, assessed: Classification, *, popular_rank: int
+    name: str, items: Sequence[Judged], known: Known, assessed: Classification, *, popular_rank: int
 ) -> DomainRow:
     """One registered domain; ``items`` its indicators, all veiled or none; the newest round tells its delegation."""
     newest = max(items, key=lambda item: (item.verdict.at is not None, item.verdict.at or item.recorded)).verdict
-    registration = None if record is None or items[0].veiled else record.registration
-    details = registration.detail if registration is not None else {}
-    rank = rank_of(record) if not items[0].veiled else None
+    known = Known() if items[0].veiled else known
+    rank = known.rank
     flags = {flag for item in items for flag in item.verdict.flags if flag in ("popular", "critical", "review")}
     if rank is not None and rank <= popular_rank:
         flags.add("popular")
@@ -185,23 +234,15 @@ def domain_row(
         scope_hint="shared" if all(item.subject.scope == "shared" for item in items) else "domain",
         delegation=newest.delegation,
         delegation_at=time(newest.at),
-        registered_at=details.get("registered"),
-        registration_status=details.get("status"),
-        registrar=details.get("registrar"),
+        registered_at=known.registered_at,
+        registration_status=known.registration_status,
+        registrar=known.registrar,
         abuse_class=assessed.abuse_class,
         class_reasons="; ".join(assessed.reasons),
         class_missing="; ".join(assessed.missing),
         tranco_rank=rank,
         flags=" ".join(sorted(flags)),
     )
-
-
-def rank_of(record: DomainRecord | None) -> int | None:
-    """The Tranco rank of a domain, or None when unranked or unknown."""
-    if record is None or record.tranco is None or record.tranco.outcome != "ranked":
-        return None
-    rank = record.tranco.detail.get("rank", "")
-    return int(rank) if rank.isdigit() and len(rank) < 10 else None
 
 
 def incident_row(incident: Incident, threats: Sequence[str], abuse_class: str) -> IncidentRow:

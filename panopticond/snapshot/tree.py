@@ -62,16 +62,12 @@ def stage(directory: Path, tld: str, built: Built, said: Said, key: SecretKey) -
     staged.mkdir()
     _write_records(staged, built)
     html, report = render(built.tables)
-    small = {
-        snapshot.REPORT_HTML: html,
-        snapshot.REPORT_JSON: report,
-        snapshot.URIS: files.uris_csv(built.tables),
-        snapshot.DOMAINS: files.domains_csv(built.tables),
-        snapshot.AGGREGATES: files.aggregates_json(built.tables),
-        snapshot.MISP: files.misp_json(built.tables, built.redistributable),
-    }
-    for name, data in small.items():
-        _write(staged / name, data)
+    _write(staged / snapshot.REPORT_HTML, html)
+    _write(staged / snapshot.REPORT_JSON, report)
+    _write(staged / snapshot.URIS, files.uris_csv(built.tables))
+    _write(staged / snapshot.DOMAINS, files.domains_csv(built.tables))
+    _write(staged / snapshot.AGGREGATES, files.aggregates_json(built.tables))
+    _write(staged / snapshot.MISP, files.misp_json(built.tables, built.redistributable))
     hashes = {name: _sha256(staged / name) for name in snapshot.FILES if name != snapshot.SUMS}
     _write(staged / snapshot.SUMS, "".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()).encode("ascii"))
     hashes[snapshot.SUMS] = _sha256(staged / snapshot.SUMS)
