@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="panopticond", description="Domain-abuse validation for ccTLD registries.")
     parser.add_argument("--version", action="version", version=f"panopticond {__version__}")
-    commands = parser.add_subparsers(required=True, metavar=None)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     configured = argparse.ArgumentParser(add_help=False)
     configured.add_argument("-c", "--config", type=Path, default=CONFIG, help=f"default {CONFIG}")
 

@@ -18,7 +18,7 @@ def table() -> str:
 
 def _lines() -> Iterator[str]:
     for package in ("panopticond", "arke"):
-        folders = sorted({path.parent for path in (ROOT / package).rglob("*.py")}, key=lambda folder: str(folder))
+        folders = sorted({path.parent for path in (ROOT / package).rglob("*.py")}, key=str)
         for folder in folders:
             modules = sorted(path for path in folder.glob("*.py") if path.stem != "__init__" and _first(path))
             if not modules:
