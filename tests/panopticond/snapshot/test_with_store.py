@@ -1,0 +1,51 @@
+"""Publication from the embedded store itself: what was recorded is what is published, and the chain is kept there."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import msgspec
+
+from panopticond.judge.verdict import judge
+from panopticond.model import DomainRecord, Indicator, Observation, public_id
+from panopticond.shared.records import read_tables
+from panopticond.snapshot.publish import Today, publish_tld
+from panopticond.snapshot.replay import replay
+from panopticond.store.interface import FeedHealth
+from panopticond.store.sqlite import open_store
+from tests.panopticond.snapshot.ledger import FEEDS, HOUR, NOW, TLD, day, press
+
+URI = "http://shop.bank-login.zz/wp-content/x"
+
+
+async def test_what_the_store_holds_is_published(tmp_path: Path) -> None:
+    """A listing, four rounds and a domain record become an active, validated indicator with its incident."""
+    begin = NOW - 30 * HOUR
+    indicator = Indicator(URI, "shop.bank-login.zz", "bank-login.zz", "zz", "subordinate", "phishing")
+    registered = Observation(
+        "registration", "bank-login.zz", "direct", begin, "registered", {"registered": "2020-01-01T00:00:00Z"}
+    )
+    async with await open_store(tmp_path / "p.db") as store:
+        (watch,) = await store.record_listing("open", begin, [indicator])
+        await store.record_feed_health(FeedHealth("open", state="OK", since=begin))
+        subject = await store.subject(watch.id)
+        rounds = []
+        for round_ in day(URI, "shop.bank-login.zz", "bank-login.zz", title="Bänk \\ 'quoted'"):
+            shifted = msgspec.structs.replace(round_, at=round_.at + dt.timedelta(microseconds=123_456))
+            rounds.append(shifted)
+            await store.record_round(watch.id, shifted, judge(subject, rounds))
+        await store.record_domain(DomainRecord("bank-login.zz", "zz", registration=registered))
+        first = await publish_tld(press(tmp_path / "root"), store, TLD, Today(FEEDS), NOW)
+        second = await publish_tld(press(tmp_path / "root"), store, TLD, Today(FEEDS), NOW + HOUR)
+        incidents = await store.incidents("zz")
+        assert await store.last_publication("zz") == second
+    assert second.serial == first.serial + 1
+    path = tmp_path / f"root/zz/{second.serial}/records.sql"
+    tables = read_tables(path)
+    (row,) = tables["uri"]
+    assert (row.indicator, row.uri, row.state, row.validated) == (public_id(URI), URI, "active", 1)
+    assert [one.id for one in incidents] == [line.id for line in tables["incident"]]
+    assert tables["domain"][0].registered_at == "2020-01-01T00:00:00Z"
+    assert len(tables["observation"]) == 16
+    assert list(replay(path)) == []
