@@ -89,14 +89,25 @@ class Standin:
 
 async def serve(nursery: trio.Nursery, handler: Handler, *, address: str = "127.0.0.1", port: int = 0) -> Standin:
     """Start a server whose answers come from ``handler``: bytes, several datagrams, or None for silence."""
-    listeners = await trio.open_tcp_listeners(port, host=address)
-    port = listeners[0].socket.getsockname()[1]
-    udp = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
-    await udp.bind((address, port))
+    udp, listeners = await _bind(address, port)
+    port = udp.getsockname()[1]
     standin = Standin(f"{address}:{port}")
     nursery.start_soon(_udp, udp, handler, standin)
     nursery.start_soon(partial(trio.serve_listeners, partial(_tcp, handler, standin), listeners))
     return standin
+
+
+async def _bind(address: str, port: int) -> tuple[trio.socket.SocketType, list[trio.SocketListener]]:
+    """One port for UDP and TCP; a free number that is taken for the other protocol is drawn again."""
+    while True:
+        udp = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
+        try:
+            await udp.bind((address, port))
+            return udp, await trio.open_tcp_listeners(udp.getsockname()[1], host=address)
+        except OSError:
+            udp.close()
+            if port:
+                raise
 
 
 async def _udp(udp: trio.socket.SocketType, handler: Handler, standin: Standin) -> None:
