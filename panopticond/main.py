@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import msgspec
 import trio
 
 from panopticond.config import Config
@@ -31,10 +33,16 @@ from panopticond.wiring import Parts, assemble
 log = logging.getLogger(__name__)
 
 
-async def run(config: Config) -> None:
-    """Run the daemon until SIGTERM or SIGINT; returns once everything has drained."""
+async def run(
+    config: Config, *, assembled: Callable[[Config], AbstractAsyncContextManager[Parts]] = assemble
+) -> None:
+    """Run the daemon until SIGTERM or SIGINT; returns once everything has drained.
+
+    ``assembled`` opens its parts: the lab hands in a wrong one to show that its score falls.
+    """
     printing = press(config)
-    async with assemble(config) as parts:
+    async with assembled(config) as parts:
+        printing = msgspec.structs.replace(printing, judge=parts.judge)
         health, bell = Health(), Bell()
         for watch in await parts.store.watches():
             _keep(parts, watch)

@@ -21,7 +21,7 @@ from panopticond.judge.classify import Classification, Facts, classify
 from panopticond.judge.incident import Member, advance
 from panopticond.judge.listing import as_at, listing_of
 from panopticond.judge.verdict import judge, validated
-from panopticond.model import THREATS, Absence, Incident, Licence, Round, Sighting, Trust
+from panopticond.model import THREATS, Absence, Incident, Licence, Round, Sighting, Trust, Verdict
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.tables import FORMAT, SnapshotRow
 from panopticond.snapshot import rows
@@ -46,6 +46,7 @@ class Terms(msgspec.Struct, frozen=True):
     """(name, country)."""
     tranco_list: str | None = None
     popular_rank: int = 100_000
+    judge: Callable[..., Verdict] = judge
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -158,7 +159,7 @@ def _judged(
     subject = msgspec.structs.replace(standing.subject, threats=threats)
     critical = any(name.lower() in (subject.domain, subject.host) for name in tld.critical)
     listing = listing_of(sightings, sources.absences, decision=standing.decision, critical=critical)
-    verdict = judge(subject, rounds, listing, popular_rank=terms.popular_rank)
+    verdict = terms.judge(subject, rounds, listing, popular_rank=terms.popular_rank)
     if (
         standing.verdict is not None
         and standing.verdict.state == verdict.state

@@ -20,6 +20,8 @@ import msgspec
 import trio
 
 from panopticond.config import Config, Tld
+from panopticond.judge.verdict import judge
+from panopticond.model import Verdict
 from panopticond.shared.clock import Clock, rfc3339
 from panopticond.shared.errors import ConfigurationError, PanopticonError, RefusedError, StoreError
 from panopticond.shared.minisign import PublicKey, SecretKey
@@ -52,6 +54,8 @@ class Press(msgspec.Struct, frozen=True):
     keys_next: tuple[PublicKey, ...] = ()
     """Announced to readers thirty days before use."""
     lookalike: Callable[[str], str | None] = lambda _name: None
+    judge: Callable[..., Verdict] = judge
+    """The same that judges after every round."""
 
 
 class Today(msgspec.Struct, frozen=True):
@@ -178,6 +182,7 @@ async def _terms(
         vantages=tuple(one for one in press.vantages if not tld.vantages or one[0] in tld.vantages),
         tranco_list=today.tranco_list,
         popular_rank=press.popular_rank,
+        judge=press.judge,
     )
 
 
