@@ -12,6 +12,8 @@ from __future__ import annotations
 import functools
 import logging
 import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import trio
@@ -22,7 +24,7 @@ from arke.cases.follow import Outcome
 from arke.cases.match import match
 from arke.config import Config
 from arke.desk import WRITERS, Desk
-from arke.rooms import open_rooms
+from arke.rooms import Rooms, open_rooms
 from panopticond.shared.control import notify, serve_control
 from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
 from panopticond.shared.settings import seconds
@@ -35,9 +37,17 @@ IDLE_SECONDS = 2.0  # real seconds between two passes at least, when nothing rin
 BATCH = 50  # notices sent between two looks at the stop sign
 
 
-async def run(config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """The daemon: follow until SIGTERM or SIGINT, then drain for ``drain`` real seconds."""
-    async with open_rooms(config) as rooms:
+async def run(
+    config: Config,
+    *,
+    opened: Callable[[Config], AbstractAsyncContextManager[Rooms]] = open_rooms,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """The daemon: follow until SIGTERM or SIGINT, then drain for ``drain`` real seconds.
+
+    ``opened`` opens its rooms: the lab hands in wrong ones to show that its score falls.
+    """
+    async with opened(config) as rooms:
         desk = Desk(rooms)
         async with trio.open_nursery() as sinks:
             mode, done = int(config.status.mode, 8), trio.Event()
