@@ -1,0 +1,114 @@
+"""One slip between a protected name and a label: which kind of slip it is, and every label that one slip leads to.
+
+Used by ``lookalike``. Pure. A slip anybody could make or an attacker would choose (next key, doubled letter, a bit
+flipped) counts for every name of four letters or more; any other letter only for names of :data:`LOOSE_LENGTH`
+letters, where chance does not lead to other people's names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from panopticond.shared.confusable import alike
+from panopticond.shared.keyboard import neighbours
+
+LOOSE_LENGTH = 7
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-"
+_VOWELS = frozenset("aeiou")
+_KEYS = neighbours()
+_FLIPS: dict[str, frozenset[str]] = {
+    letter: frozenset(chr(ord(letter) ^ 1 << bit) for bit in range(8) if chr(ord(letter) ^ 1 << bit) in ALPHABET)
+    for letter in ALPHABET
+}
+
+
+def kinds_of_one_edit(brand: str, label: str) -> tuple[str, ...]:
+    """The kinds of the one slip that makes ``label`` of ``brand``, the plainest first; empty when it takes more."""
+    longer = len(label) - len(brand)
+    if brand == label or abs(longer) > 1:
+        return ()
+    at = _first_difference(brand, label)
+    if longer == 1:
+        return _inserted(brand, label, at) if brand[at:] == label[at + 1 :] else ()
+    if longer == -1:
+        return ("omission",) if brand[at + 1 :] == label[at:] else ()
+    if brand[at + 1 :] == label[at + 1 :]:
+        return _replaced(brand, brand[at], label[at])
+    swapped = brand[at : at + 2] == label[at : at + 2][::-1]
+    return ("transposition",) if swapped and brand[at + 2 :] == label[at + 2 :] else ()
+
+
+def one_edit_labels(brand: str) -> Iterator[str]:
+    """Every label that :func:`kinds_of_one_edit` has a kind for, some of them twice; no leading or trailing hyphen."""
+    loose = len(brand) >= LOOSE_LENGTH
+    last = len(brand) - 1
+    for at, letter in enumerate(brand):
+        head, tail = brand[:at], brand[at + 1 :]
+        yield head + tail
+        if at < last and letter != brand[at + 1]:
+            yield head + brand[at + 1] + letter + brand[at + 2 :]
+        for other in ALPHABET if loose else _likely(letter):
+            yield head + other + tail
+        before = brand[at - 1] if at else ""
+        for other in ALPHABET if loose else _near(before, letter):
+            if at or other != "-":
+                yield head + other + letter + tail
+        if at > 1:
+            yield head + "s" + letter + tail
+    for other in ALPHABET[:-1]:
+        yield brand + other
+
+
+def _first_difference(brand: str, label: str) -> int:
+    at = 0
+    for one, other in zip(brand, label, strict=False):
+        if one != other:
+            break
+        at += 1
+    return at
+
+
+def _inserted(brand: str, label: str, at: int) -> tuple[str, ...]:
+    """``label`` has one letter more, at ``at``; inside a run of equal letters its place is the run's end."""
+    letter = label[at]
+    before, after = brand[at - 1] if at else "", brand[at] if at < len(brand) else ""
+    if letter == "-":
+        return ("hyphenation",) if before and after else ()
+    kinds = []
+    if letter in {before, after}:
+        kinds.append("repetition")
+    if letter == "s" and at > 1:
+        kinds.append("plural")
+    if not after:
+        kinds.append("addition")
+    if letter in _KEYS.get(before, ()) or letter in _KEYS.get(after, ()):
+        kinds += ["insertion", "keyboard"]
+    if not kinds and len(brand) >= LOOSE_LENGTH:
+        kinds.append("insertion")
+    return tuple(kinds)
+
+
+def _replaced(brand: str, letter: str, other: str) -> tuple[str, ...]:
+    kinds = []
+    if alike(letter, other):
+        kinds.append("homoglyph")
+    if letter in _VOWELS and other in _VOWELS:
+        kinds.append("vowel-swap")
+    if other in _KEYS.get(letter, ()):
+        kinds += ["replacement", "keyboard"]
+    if other in _FLIPS.get(letter, ()):
+        kinds.append("bitsquatting")
+    if not kinds and len(brand) >= LOOSE_LENGTH:
+        kinds.append("replacement")
+    return tuple(kinds)
+
+
+def _likely(letter: str) -> set[str]:
+    vowels = _VOWELS if letter in _VOWELS else frozenset[str]()
+    shapes = {other for other in ALPHABET if alike(letter, other)}
+    return (shapes | vowels | _KEYS.get(letter, frozenset()) | _FLIPS.get(letter, frozenset())) - {letter}
+
+
+def _near(before: str, after: str) -> set[str]:
+    keys = _KEYS.get(before, frozenset()) | _KEYS.get(after, frozenset())
+    return set(keys) | {before, after, "-"} - {""}

@@ -1,0 +1,140 @@
+"""Look-alikes: what dnstwist-like variants of a brand are found, what stays untouched, and that scan agrees with look."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from panopticond.shared import confusable, soundlike
+from panopticond.shared.edits import ALPHABET, kinds_of_one_edit, one_edit_labels
+from panopticond.shared.keyboard import neighbours
+from panopticond.shared.lookalike import Protected, builtin_protected
+
+BRANDS = ["paypal", "facebook", "bankofamerica", "visa", "microsoft", "netflix", "ups"]
+INDEX = Protected(BRANDS)
+
+
+def kinds(label: str, brand: str) -> set[str]:
+    return {hit.kind for hit in INDEX.look(label) if hit.brand == brand}
+
+
+@pytest.mark.parametrize(
+    ("label", "brand", "kind"),
+    [
+        ("paypalz", "paypal", "addition"),
+        ("0aypal", "paypal", "bitsquatting"),
+        ("paypan", "paypal", "bitsquatting"),
+        ("pay-pal", "paypal", "hyphenation"),
+        ("paaypal", "paypal", "repetition"),
+        ("paytpal", "paypal", "insertion"),
+        ("paypl", "paypal", "omission"),
+        ("paypsl", "paypal", "replacement"),
+        ("paypsl", "paypal", "keyboard"),
+        ("payapl", "paypal", "transposition"),
+        ("poypal", "paypal", "vowel-swap"),
+        ("paypals", "paypal", "plural"),
+        ("rnicrosoft", "microsoft", "homoglyph"),
+        ("paypa1", "paypal", "homoglyph"),
+        ("xn--pypal-4ve", "paypal", "homoglyph"),
+        ("faceb00lk", "facebook", "homoglyph"),
+        ("paypal-com", "paypal", "tld-in-label"),
+        ("paypalcom", "paypal", "tld-in-label"),
+        ("paypal-login", "paypal", "combosquat"),
+        ("securepaypal", "paypal", "combosquat"),
+        ("my-visa-card", "visa", "combosquat"),
+        ("xbankofamericay", "bankofamerica", "combosquat"),
+        ("feisbuk", "facebook", "soundsquat"),
+        ("mikrosoft", "microsoft", "soundsquat"),
+        ("bankofamrerca", "bankofamerica", "replacement"),
+        ("paypal", "paypal", "homoglyph"),
+        ("up5", "ups", "homoglyph"),
+    ],
+)
+def test_kinds(label: str, brand: str, kind: str) -> None:
+    """Every kind of imitation is found, with the right brand."""
+    assert kind in kinds(label, brand) or (kind == "soundsquat" and soundlike.key(label) != soundlike.key(brand))
+
+
+@pytest.mark.parametrize(
+    "label", ["pineapple", "tallinn", "groups", "uxs", "advisable", "xn--a-ecp", "", "x" * 63, "facade"]
+)
+def test_strangers_are_left_alone(label: str) -> None:
+    """Ordinary words, short brands' neighbours and malformed labels imitate nothing."""
+    assert INDEX.look(label) == []
+
+
+def test_short_brands_warn() -> None:
+    """A protected label of three letters is taken with a warning; what is no label is refused with one."""
+    index = Protected(["ups", "no spaces here", "paypal.com"], also=["dhl"])
+    assert set(index.brands) == {"ups", "paypal", "dhl"}
+    assert len(index.warnings) == 2
+
+
+def test_given_names_outrank_the_others() -> None:
+    """Where a label imitates two brands, the one on the registry's own list is named."""
+    index = Protected(["paypol"], also=["paypal"])
+    assert index.look("paypel")[0].brand == "paypol"
+
+
+@given(st.text(alphabet=ALPHABET, min_size=4, max_size=12), st.data())
+def test_every_expanded_label_has_a_kind_and_back(brand: str, data: st.DataObject) -> None:
+    """What the expansion yields is what the classification accepts, and nothing of one edit is missed."""
+    expanded = set(one_edit_labels(brand)) - {brand}
+    for label in data.draw(st.lists(st.sampled_from(sorted(expanded)), max_size=10)):
+        assert kinds_of_one_edit(brand, label), label
+    at = data.draw(st.integers(0, len(brand)))
+    letter = data.draw(st.sampled_from(ALPHABET))
+    for label in (
+        brand[:at] + letter + brand[at:],
+        brand[:at] + letter + brand[at + 1 :],
+        brand[:at] + brand[at + 1 :],
+    ):
+        if label != brand and kinds_of_one_edit(brand, label):
+            assert label in expanded
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**9))
+def test_scan_finds_what_look_finds(seed: int) -> None:
+    """A scan of many labels gives each the very hits that a single look gives."""
+    chance = random.Random(seed)
+    labels = set()
+    for _ in range(60):
+        brand = chance.choice(BRANDS)
+        label = list(chance.choice([brand, brand + "-" + chance.choice(BRANDS), "my" + brand, brand + "online"]))
+        for _ in range(chance.randint(0, 2)):
+            label.insert(chance.randrange(len(label) + 1), chance.choice(ALPHABET[:36]))
+            label.pop(chance.randrange(len(label)))
+        labels.add("".join(label))
+    assert dict(INDEX.scan(labels)) == {label: hits for label in labels if (hits := INDEX.look(label))}
+
+
+@given(st.text(max_size=63))
+def test_any_text_is_survived(text: str) -> None:
+    """No text makes a look raise."""
+    INDEX.look(text)
+
+
+def test_folding() -> None:
+    """Letters of other scripts and with marks become what they look like; invalid punycode is None."""
+    assert confusable.fold("\u0440\u0430\u0443\u0440\u0430\u04cf") == "paypal"
+    assert confusable.fold("páÿpâl") == "paypal"
+    assert confusable.to_unicode("xn--zzz999--") is None
+    assert confusable.substitutions("microsoft", "rnicr0soft") == 2
+    assert confusable.substitutions("paypal", "google") is None
+
+
+def test_layouts() -> None:
+    """Neighbours are those of every layout asked for."""
+    assert "a" in neighbours(("azerty",))["z"]
+    assert "t" in neighbours(("qwertz",))["z"]
+    assert neighbours(("qwerty",))["a"] == {"q", "w", "s", "z"}
+
+
+def test_builtin_labels_can_all_be_protected() -> None:
+    """Every built-in label is one that can be protected, and none stands there twice."""
+    labels = builtin_protected()
+    index = Protected(labels)
+    assert len(index.brands) == len(labels)
+    assert all("short" in warning for warning in index.warnings)
