@@ -33,9 +33,7 @@ from panopticond.wiring import Parts, assemble
 log = logging.getLogger(__name__)
 
 
-async def run(
-    config: Config, *, assembled: Callable[[Config], AbstractAsyncContextManager[Parts]] = assemble
-) -> None:
+async def run(config: Config, *, assembled: Callable[[Config], AbstractAsyncContextManager[Parts]] = assemble) -> None:
     """Run the daemon until SIGTERM or SIGINT; returns once everything has drained.
 
     ``assembled`` opens its parts: the lab hands in a wrong one to show that its score falls.
