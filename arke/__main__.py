@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from arke import commands, config
+from arke import commands, config, screen
 from arke.main import once, run
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        return int(options.command(options) or 0)
+        options.command(options)
     except PanopticonError as error:
         print(f"arke: {error}", file=sys.stderr)
         return error.exit_status
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 1
+    return 0
 
 
 def _of_group(group: BaseExceptionGroup[BaseException]) -> int:
@@ -123,6 +124,20 @@ def _parser() -> argparse.ArgumentParser:
     queue.add_argument("word", choices=("list", "approve", "reject", "hold", "withhold"))
     queue.add_argument("id", nargs="?", metavar="ID", help="an entry's number, or a case number for all of its entries")
     queue.add_argument("--json", action="store_true", help="as one JSON line")
+    screen.add_scan_arguments(_bare(sub, "scan", screen.scan_command, "names of a zone that a person should look at"))
+    screen.add_screen_arguments(_bare(sub, "screen", screen.screen_command, "an opinion on names to be registered"))
+    return parser
+
+
+def _bare(
+    sub: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    command: Callable[[argparse.Namespace], None],
+    text: str,
+) -> argparse.ArgumentParser:
+    """A command that needs no configuration."""
+    parser = sub.add_parser(name, help=text, description=text)
+    parser.set_defaults(command=command)
     return parser
 
 

@@ -30,6 +30,8 @@ class Desk:
         """By TLD and case number, of the last pass."""
         self.marks: dict[str, object] = {}
         """What each TLD's cases were made of, so that an idle pass makes nothing anew."""
+        self.screened: dict[str, int] = {}
+        """The snapshot each TLD's review list was last made for."""
         self.refused: dict[str, str] = {}
         self.problems: dict[str, str] = {}
         self.canary_sang = False

@@ -24,6 +24,7 @@ from arke.cases.follow import Outcome
 from arke.cases.match import match
 from arke.config import Config
 from arke.desk import WRITERS, Desk
+from arke.review import review_path, write_review
 from arke.rooms import Rooms, open_rooms
 from panopticond.shared.control import notify, serve_control
 from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
@@ -169,9 +170,27 @@ async def work_through(desk: Desk) -> list[Outcome]:
             cases = await trio.to_thread.run_sync(match, snapshot.tables, owners)
             desk.matched[tld] = {item.case.id: item for item in cases}
             desk.marks[tld] = (serial, zone and zone.serial)
+            await _screen(desk, tld, zone)
         if await _canary_sings(desk):
             outcomes += await rooms.follower.work_through(list(desk.matched[tld].values()), serial)
     return outcomes
+
+
+async def _screen(desk: Desk, tld: str, zone: Zone | None) -> None:
+    """The review list anew, once a snapshot; a fault in it holds up no notice."""
+    rooms, snapshot = desk.rooms, desk.snapshots[tld]
+    serial = snapshot.manifest.serial
+    if zone is None or not rooms.config.screen.enabled or rooms.preview or desk.screened.get(tld) == serial:
+        return
+    listed = {row.name for row in snapshot.tables["domain"]}
+    try:
+        number = await trio.to_thread.run_sync(write_review, rooms.config, tld, zone, listed)
+    except PanopticonError as error:
+        if desk.trouble(f"review list .{tld}", str(error)):
+            log.warning("review list .%s: %s", tld, error)
+        return
+    desk.screened[tld] = serial
+    log.info(".%s: %d names on the review list", tld, number)
 
 
 async def _zone(desk: Desk, tld: str) -> Zone | None:
@@ -252,7 +271,7 @@ async def _write_report(desk: Desk) -> None:
     rooms = desk.rooms
     cases = [item.case for item in desk.all_cases()]
     outcomes = await rooms.ledger.outcomes()
-    review = Path(rooms.config.state) / report.REVIEW
+    lists = [review_path(rooms.config, tld) for tld in rooms.config.tlds]
     figures = report.today(
         rooms.clock.now(),
         cases,
@@ -260,7 +279,7 @@ async def _write_report(desk: Desk) -> None:
         await rooms.ledger.queue(),
         (await rooms.ledger.counts())["outbox"],
         {tld: snapshot.manifest.serial for tld, snapshot in desk.snapshots.items()},
-        review if review.is_file() else None,
+        [path for path in lists if path.is_file()],
     )
     text = report.no_contact_csv(cases, outcomes)
     await trio.to_thread.run_sync(report.write_report, Path(rooms.config.state), figures, text)

@@ -34,7 +34,7 @@ def today(
     queue: Iterable[QueueEntry],
     outbox: Mapping[str, int],
     serials: Mapping[str, int],
-    review: Path | None,
+    reviews: Sequence[Path],
 ) -> dict[str, object]:
     """The day's figures (pure): what was sent, what waits and why, who could not be told, what the re-check stopped."""
     entries = list(queue)
@@ -56,7 +56,7 @@ def today(
             for entry in entries
             if entry.state in ("waiting", "held")
         ],
-        "review_list": str(review) if review else None,
+        "review_lists": [str(path) for path in reviews],
     }
 
 

@@ -53,6 +53,8 @@ class Rooms(msgspec.Struct, frozen=True):
     """None where nothing is sent: a dry run, a preview, no ``smtp``."""
     snapshots: dict[str, SnapshotWatch]
     zones: dict[str, ZoneWatch]
+    preview: bool = False
+    """Nothing may be written but drafts."""
 
 
 @contextlib.asynccontextmanager
@@ -100,6 +102,7 @@ async def open_rooms(config: Config, *, drafts: Path | None = None, trace: bool 
             mailer=mailer,
             snapshots={tld: _watch(config, tld, ledger, http) for tld in config.tlds},
             zones={tld: ZoneWatch(tld, config.zone, http, state / "spool") for tld in config.tlds if config.zone},
+            preview=not trace,
         )
 
 
