@@ -80,12 +80,12 @@ class _Started(trio.TaskStatus[Any]):
 
 
 async def _listen(path: str, mode: int) -> trio.SocketListener:
-    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     target = Path(path)
+    if target.exists():
+        await _remove_stale(target)
+    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():
-            await _remove_stale(target)
         previous = os.umask(0o777 & ~mode)
         try:
             await sock.bind(str(target))

@@ -1,0 +1,118 @@
+"""The status socket: a JSON line in, a JSON line out, curl too, and only one daemon at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from panopticond.shared.control import ask, notify, serve_control
+from panopticond.shared.errors import ControlError
+
+
+async def _answer(request: dict[str, Any]) -> Mapping[str, Any]:
+    return {"error": "unknown"} if request["do"] == "nothing" else {"did": request["do"]}
+
+
+@pytest.fixture
+async def path(nursery: trio.Nursery, tmp_path: Path) -> str:
+    name = str(tmp_path / "s.sock")
+
+    async def serve(task_status: trio.TaskStatus[None]) -> None:
+        await serve_control(name, 0o660, _answer, writers=frozenset({"change"}), task_status=task_status)
+
+    await nursery.start(serve)
+    return name
+
+
+async def _raw(path: str, data: bytes) -> bytes:
+    stream = await trio.open_unix_socket(path)
+    async with stream:
+        await stream.send_all(data)
+        await stream.send_eof()
+        return b"".join([chunk async for chunk in stream])
+
+
+async def test_a_line_in_a_line_out(path: str) -> None:
+    """Several requests may follow each other on one connection."""
+    assert await ask(path, {"do": "status"}) == {"did": "status"}
+    answers = (await _raw(path, b'{"do":"a"}\n{"do":"b"}\n')).splitlines()
+    assert [json.loads(line) for line in answers] == [{"did": "a"}, {"did": "b"}]
+
+
+async def test_the_socket_is_for_its_group(path: str) -> None:
+    """0660 from the moment it exists."""
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o660  # noqa: PTH116 - a path in a str
+
+
+async def test_curl_gets_http(path: str) -> None:
+    """GET answers JSON; what changes state is not to be had by GET; unknown is 404."""
+    head, body = (await _raw(path, b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")).split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert json.loads(body) == {"did": "status"}
+    assert (await _raw(path, b"GET /change HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 404")
+    assert (await _raw(path, b"GET /nothing HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 404")
+
+
+@pytest.mark.parametrize("line", [b"nonsense\n", b"[1]\n", b'{"do":3}\n', b"[" * 5000 + b"\n"])
+async def test_nonsense_gets_an_error_line(path: str, line: bytes) -> None:
+    """And the next client is served."""
+    assert b"error" in await _raw(path, line)
+    assert await ask(path, {"do": "x"}) == {"did": "x"}
+
+
+async def test_an_endless_line_is_cut_off(path: str) -> None:
+    """Nothing is buffered without bound."""
+    try:
+        assert await _raw(path, b"x" * 200_000) == b""
+    except trio.BrokenResourceError:
+        pass
+
+
+async def test_the_owner_may_change_state(path: str) -> None:
+    """The kernel says who asks."""
+    assert await ask(path, {"do": "change"}) == {"did": "change"}
+
+
+async def test_a_second_instance_is_refused_and_a_stale_socket_replaced(path: str, tmp_path: Path) -> None:
+    """Running: refused in one sentence. Left over by a crash: taken over. A plain file: not touched."""
+    with pytest.raises(ControlError, match="already running"):
+        await serve_control(path, 0o660, _answer)
+    stale = tmp_path / "stale.sock"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(stale))
+    left.close()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_control, str(stale), 0o600, _answer)
+        assert await ask(str(stale), {"do": "x"}) == {"did": "x"}
+        nursery.cancel_scope.cancel()
+    assert not stale.exists()
+    stale.write_text("mine")
+    with pytest.raises(ControlError, match="a file where"):
+        await serve_control(str(stale), 0o600, _answer)
+
+
+async def test_nobody_there_is_one_sentence(tmp_path: Path) -> None:
+    """ControlError asks whether the daemon runs."""
+    with pytest.raises(ControlError, match="is it running"):
+        await ask(str(tmp_path / "none.sock"), {"do": "status"})
+
+
+def test_notify_reaches_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One datagram to $NOTIFY_SOCKET; nothing without it, and a dead socket is no failure."""
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notify("READY=1")
+    path = tmp_path / "n"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        notify("READY=1")
+        assert listener.recv(100) == b"READY=1"
+    notify("STOPPING=1")

@@ -1,0 +1,64 @@
+"""panopticond.toml: the rules between keys, and what a group gives its TLDs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panopticond.config import Config, check, read, tlds
+from panopticond.shared.errors import ConfigurationError
+from panopticond.shared.settings import convert
+
+VANTAGES = [{"name": "a", "country": "NZ"}, {"name": "b", "country": "DE"}]
+
+
+def config(**more: Any) -> Config:
+    return convert({"tld": [{"name": "zz"}], "vantage": VANTAGES, **more}, Config)
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({"vantage": VANTAGES[:1]}, "tld[0].vantages"),
+        ({"tld": [{"name": "zz", "feeds": ["none"]}]}, "tld[0].feeds"),
+        ({"tld": [{"name": "zz", "timezone": "Mars/Olympus"}]}, "tld[0].timezone"),
+        ({"tld": [{"name": "zz", "publish_at": "24:00"}]}, "tld[0].publish_at"),
+        ({"tld": [{"name": "zz"}, {"names": ["yy", "zz"]}]}, "tld[1].name"),
+        ({"tld": [{"name": "zz", "names": ["yy"]}]}, "tld[0]"),
+        ({"tld": [{"name": "zz", "servers": ["ns.example"]}]}, "tld[0].servers[0]"),
+        ({"feed": [{"name": "x", "url": "/f"}]}, "feed[0].format"),
+        ({"feed": [{"name": "x"}, {"name": "x"}]}, "feed[1].name"),
+        ({"feed": [{"name": "x", "every": "5s"}]}, "feed[0].every"),
+        ({"validation": {"allow_networks": ["10.0.0.0/8"]}}, "validation.allow_networks"),
+        ({"group": [{"names": ["qq"]}]}, "group[0].names"),
+        ({"vantage": [*VANTAGES, {"name": "c", "country": "FR", "proxy": "http://u:p@h:1"}]}, "vantage[2].proxy"),
+        ({"vantage": [*VANTAGES, {"name": "c", "country": "FR", "credentials_file": "/none/x"}]}, "vantage[2].credentials_file"),
+        ({"clock": {"scale": 3.0}}, "clock.scale"),
+    ],
+)  # fmt: skip
+def test_a_broken_rule_names_its_path(given: dict[str, Any], path: str) -> None:
+    """Each rule on its own."""
+    assert any(problem.startswith(path) for problem in check(config(**given)))
+
+
+def test_a_good_configuration_has_no_problems() -> None:
+    """The least that serves."""
+    assert check(config()) == []
+
+
+def test_a_group_gives_what_its_tlds_leave_out() -> None:
+    """The TLD's own word stands."""
+    given = {
+        "tld": [{"name": "zz", "publish_at": "09:00"}, {"names": ["yy", "xx"]}],
+        "group": [{"names": ["zz", "yy"], "publish_at": "03:00", "timezone": "Pacific/Auckland"}],
+    }
+    found = {tld.name: (tld.publish_at, tld.timezone) for tld in tlds(config(**given))}
+    assert found == {"zz": ("09:00", "Pacific/Auckland"), "yy": ("03:00", "Pacific/Auckland"), "xx": ("06:00", "UTC")}
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    """It names the file."""
+    with pytest.raises(ConfigurationError, match=r"none\.toml"):
+        read(tmp_path / "none.toml")
