@@ -6,8 +6,10 @@ import argparse
 import json
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import trio
 
 from panopticond import __version__
@@ -31,9 +33,26 @@ def main(argv: list[str] | None = None) -> int:
     except PanopticonError as error:
         print(f"panopticond: {error}", file=sys.stderr)
         return error.exit_status
+    except BaseExceptionGroup as group:
+        return _told(group)
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+
+
+def _told(group: BaseExceptionGroup) -> int:
+    """A nursery wraps what its tasks raise: our own errors stay one sentence each; anything else is a bug and shows."""
+    ours, others = group.split(PanopticonError)
+    if ours is None or others is not None:
+        raise group
+    leaves: list[BaseException] = [ours]
+    while any(isinstance(leaf, BaseExceptionGroup) for leaf in leaves):
+        leaves = [
+            inner for leaf in leaves for inner in (leaf.exceptions if isinstance(leaf, BaseExceptionGroup) else [leaf])
+        ]
+    for error in leaves:
+        print(f"panopticond: {error}", file=sys.stderr)
+    return max(error.exit_status for error in leaves if isinstance(error, PanopticonError))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--socket", default=SOCKET)
     made = command("explain", _explain, "every sighting, observation and rule behind a state", configured)
     made.add_argument("uri", metavar="URI|DOMAIN")
+    made = command("check", _check, "every probe of one URI or host now, shown as the answers come", configured)
+    made.add_argument("uri", metavar="URI")
+    _review(command("review", None, "what needs a person, and the decisions"), configured)
+    made = command("replay-verdict", _replay_verdict, "every state again from the published observations")
+    made.add_argument("records", type=Path, metavar="records.sql")
     made = command("publish", _publish, "publish a TLD's snapshot now", configured)
     made.add_argument("--tld", required=True)
     made = command("report", _report, "the report again, byte for byte, from the published data")
@@ -78,6 +102,18 @@ def _feeds(parser: argparse.ArgumentParser) -> None:
     parse.add_argument("--threat")
     parse.add_argument("file", metavar="FILE|-")
     parse.set_defaults(call=_feeds_parse)
+
+
+def _review(parser: argparse.ArgumentParser, configured: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True)
+    listing = actions.add_parser("list", help="what waits for a decision, and why", parents=[configured])
+    listing.add_argument("--json", action="store_true", help="NDJSON, a line each")
+    listing.add_argument("--decided", action="store_true", help="with what a person has decided already")
+    listing.set_defaults(call=_review_list)
+    for decision, text in (("dismiss", "no notice; probed and published as before"), ("confirm", "it is as it looks")):
+        made = actions.add_parser(decision, help=text, parents=[configured])
+        made.add_argument("id", metavar="ID", help="the id review list prints, or the URI")
+        made.set_defaults(call=_review_decide, decision=decision)
 
 
 def _keys(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +152,38 @@ def _explain(args: argparse.Namespace) -> None:
     from panopticond.config import read
 
     print(trio.run(explain, read(args.config), args.uri))
+
+
+def _check(args: argparse.Namespace) -> None:
+    from panopticond.commands.check import check
+    from panopticond.config import read
+
+    trio.run(check, read(args.config), args.uri, partial(print, flush=True))
+
+
+def _review_list(args: argparse.Namespace) -> None:
+    from panopticond.commands.review import matters, table
+    from panopticond.config import read
+
+    found = trio.run(partial(matters, read(args.config), decided=args.decided))
+    if args.json:
+        for matter in found:
+            print(msgspec.json.encode(matter).decode())
+    else:
+        print(table(found))
+
+
+def _review_decide(args: argparse.Namespace) -> None:
+    from panopticond.commands.review import decide
+    from panopticond.config import read
+
+    print(trio.run(decide, read(args.config), args.id, args.decision))
+
+
+def _replay_verdict(args: argparse.Namespace) -> int:
+    from panopticond.commands.replay_verdict import replay_verdict
+
+    return replay_verdict(args.records, print)
 
 
 def _publish(args: argparse.Namespace) -> None:

@@ -83,10 +83,11 @@ def _indicator(standing: Standing, rounds: Iterable[Round]) -> Iterable[str]:
     for round_ in rounds:
         yield f"  round {rfc3339(round_.at)}"
         for observation in round_.observations:
-            yield f"    {_observation(observation)}"
+            yield f"    {observation_line(observation)}"
 
 
-def _observation(observation: Observation) -> str:
+def observation_line(observation: Observation) -> str:
+    """One observation on one line: kind, vantage, outcome, target, then every detail."""
     detail = "  ".join(f"{key}={value}" for key, value in sorted(observation.detail.items()))
     seen = f"{observation.kind:12} {observation.vantage:8} {observation.outcome:14} {observation.target}"
     return f"{seen}  {detail}".rstrip()
@@ -96,7 +97,7 @@ def _domain(record: DomainRecord) -> Iterable[str]:
     yield f"domain {record.domain}"
     for observation in (record.delegation, record.registration, record.tranco, record.apex):
         if observation is not None:
-            yield f"  {rfc3339(observation.at)} {_observation(observation)}"
+            yield f"  {rfc3339(observation.at)} {observation_line(observation)}"
     if record.absent_since:
         yield f"  absent from the zone since {rfc3339(record.absent_since)}"
     if record.returned:

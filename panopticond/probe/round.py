@@ -115,9 +115,17 @@ class Prober:
         return tld in self._tlds
 
     async def check(
-        self, subject: Subject, known: DomainRecord | None, due: Extras, now: Now
+        self,
+        subject: Subject,
+        known: DomainRecord | None,
+        due: Extras,
+        now: Now,
+        tell: Callable[[Observation], None] | None = None,
     ) -> tuple[Round, DomainRecord]:
-        """One round of a subject, and what is known of its domain after it. KeyError for a TLD that is not served."""
+        """One round of a subject, and what is known of its domain after it. KeyError for a TLD that is not served.
+
+        ``tell`` hears of each observation as it comes.
+        """
         plan = self._tlds[subject.tld]
         start = now()
         known = known or DomainRecord(subject.domain, subject.tld)
@@ -126,6 +134,8 @@ class Prober:
         def keep(*observations: Observation) -> None:
             for observation in observations:
                 seen.setdefault(observation.kind, []).append(observation)
+                if tell is not None:
+                    tell(observation)
 
         async def put(ask: Callable[..., Awaitable[Observation]], *about: object) -> None:
             keep(await ask(*about, now))
