@@ -15,7 +15,7 @@ import msgspec
 from panopticond.feeds.formats import Format
 from panopticond.feeds.formats.row import BadRow, OutOfScope, Parsed, Row
 from panopticond.feeds.lines import lines
-from panopticond.feeds.normalise import normalise
+from panopticond.feeds.normalise import at_sight, normalise
 from panopticond.model import Indicator, Threat
 from panopticond.shared.names import Names
 
@@ -56,7 +56,7 @@ class Ingest:
         self.finished = False
         self._names = names
         self._threat: Threat = threat or form.threat
-        self._rows = _rows(chunks, form)
+        self._rows = _rows(chunks, form, names)
 
     def take(self, count: int) -> list[Indicator]:
         """The indicators in the next ``count`` rows; fewer rows than that means it is finished."""
@@ -84,7 +84,7 @@ class Ingest:
         return found
 
 
-def _rows(chunks: Iterable[bytes], form: Format) -> Iterator[Parsed]:
+def _rows(chunks: Iterable[bytes], form: Format, names: Names) -> Iterator[Parsed]:
     iterator = iter(chunks)
     first = b""
     for chunk in iterator:
@@ -99,4 +99,7 @@ def _rows(chunks: Iterable[bytes], form: Format) -> Iterator[Parsed]:
         yield first
         yield from iterator
 
-    yield from form.parse(lines(again()))
+    if form.skipping is not None:
+        yield from form.skipping(lines(again()), at_sight(names))
+    else:
+        yield from form.parse(lines(again()))

@@ -32,6 +32,7 @@ _PLAIN = re.compile(rb"[\w.+%=/-]@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,
 # @ is 0x40: in base64 it shows as one of these, whichever of the three places of a group it falls on; the characters around
 # it are a local part's last and a domain's first (RFC 4648 table 1).
 _BASE64_AT = re.compile(r"(?=(?:(Q[D-H])|([K-Za-e][EUk0][AB])|[BFJNRVZdhlptx159]A[M-Za-e]))")
+_BASE64_HINT = re.compile(r"Q[D-H]|[K-Za-e][EUk0][AB]|[BFJNRVZdhlptx159]A[M-Za-e]")
 _TOKEN = re.compile(r"(?:[A-Za-z0-9+_-]|%2[Bb]){8,}(?:=|%3[Dd])*")
 _SLASHED = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf]){8,}(?:=|%3[Dd])*")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){6,}")
@@ -46,11 +47,9 @@ _RECIPIENT = re.compile(
 
 def mask(uri: str) -> tuple[str, bool]:
     """The URI (WHATWG serialisation, no user-info, no fragment) without personal tokens, and whether it had any."""
-    if "@" not in uri and "%" not in uri and "=" not in uri and "40" not in uri:
-        if uri.islower() or not _BASE64_AT.search(uri, 8):
-            return uri, False
     start = uri.find("/", 8)
-    if start < 0:
+    plain = "@" not in uri and "%" not in uri and "=" not in uri and "40" not in uri
+    if start < 0 or (plain and not _BASE64_HINT.search(uri, start)):
         return uri, False
     head, tail = uri[: start + 1], uri[start + 1 :]
     masked = _mask_text(tail)
@@ -71,7 +70,7 @@ def _mask_once(text: str) -> str:
         text = _ADDRESS.sub(REDACTED, text)
     if "=" in text:
         text = _RECIPIENT.sub(rf"\1{REDACTED}", text)
-    if _BASE64_AT.search(text):
+    if _BASE64_HINT.search(text):
         text = _TOKEN.sub(_mask_base64, text)
         text = _SLASHED.sub(_mask_base64, text)
     if "40" in text:
@@ -81,7 +80,7 @@ def _mask_once(text: str) -> str:
 
 def _mask_base64(match: re.Match[str]) -> str:
     token = match[0]
-    if not _BASE64_AT.search(token):
+    if not _BASE64_HINT.search(token):
         return token
     clean = unquote_to_bytes(token).decode("ascii", "replace").rstrip("=").translate(_STANDARD)
     tried = set()

@@ -12,7 +12,7 @@ import re
 import can_ada
 import msgspec
 
-from panopticond.feeds.formats.row import ADDRESS, OutOfScope, Row
+from panopticond.feeds.formats.row import ADDRESS, OutOfScope, Row, Skip
 from panopticond.feeds.mask import mask
 from panopticond.model import Indicator, Threat
 from panopticond.shared.names import Names, well_formed
@@ -40,6 +40,7 @@ BAD_SCHEME = Rejected("scheme-not-http")
 _SIGHT = re.compile(
     r"https?://(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}|((?:[a-z0-9_-]{1,63}\.)+([a-z][a-z0-9-]*)))(:[0-9]{1,5})?(?=[/?#]|\Z)"
 )
+_SIGHT_BYTES = re.compile(_SIGHT.pattern.encode())
 _PLAIN_TAIL = re.compile(r"/[A-Za-z0-9._~!$&()*+,;=:?/-]*\Z")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|(https?):", re.IGNORECASE)
 _OPAQUE = re.compile(r"(?:mailto|javascript|data|tel|sms|magnet|about|file|urn|ipfs|bitcoin|blob):", re.IGNORECASE)
@@ -85,6 +86,23 @@ def normalise(row: Row, names: Names, default_threat: Threat) -> Indicator | Out
     if host_only:
         return _host(row, value, names, default_threat)
     return _uri(row, value, names, default_threat)
+
+
+def at_sight(names: Names) -> Skip:
+    """What tells an address or another TLD in a raw URI as ``normalise`` would, without making a row of it."""
+    served = None if names.last_labels is None else frozenset(label.encode() for label in names.last_labels)
+    match = _SIGHT_BYTES.match
+
+    def skip(uri: bytes) -> OutOfScope | None:
+        sight = match(uri)
+        if sight is None:
+            return None
+        label = sight[2]
+        if label is None:
+            return ADDRESS
+        return None if served is None or label in served else OTHER_TLD
+
+    return skip
 
 
 def _uri(row: Row, value: str, names: Names, default_threat: Threat) -> Indicator | OutOfScope | Rejected:

@@ -90,9 +90,10 @@ class Names:
             for tld, policy in (self._policies or {}).items()
             if policy.shared_services
         }
-        sections = [*(self._own.values() or [_icann()]), _private(), *self._shared.values()]
+        own = [_icann()] if policies is None else list(self._own.values())
+        sections = [*own, _private(), *self._shared.values()]
         # below a plain TLD, a name whose last two labels no rule ends in is registered right there: nearly all are
-        self._plain = set().union(*(rules.plain_tlds() for rules in (self._own.values() or [_icann()])))
+        self._plain: set[str] = set().union(*(rules.plain_tlds() for rules in own))
         self._deep = set().union(*(rules.deep_names() for rules in sections))
         self._places: dict[str, Place | None] = {}
         self.last_labels: frozenset[str] | None = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -27,7 +27,7 @@ from panopticond.feeds.formats.phishing import (
     parse_tweetfeed_csv,
 )
 from panopticond.feeds.formats.plain import parse_hosts_file, parse_url_list
-from panopticond.feeds.formats.row import Parser
+from panopticond.feeds.formats.row import Parsed, Parser, Skip
 from panopticond.model import Threat
 
 
@@ -39,6 +39,8 @@ class Format(msgspec.Struct, frozen=True):
     mapped: Callable[..., object] | None = None
     """The parser that takes a FieldMap as its second argument, where the format has one."""
     json: bool = False
+    skipping: Callable[[Iterable[bytes], Skip], Iterator[Parsed]] | None = None
+    """The parser that can be told which rows to pass over, where speed is worth it."""
 
     def with_map(self, mapping: FieldMap | None) -> Format:
         """This format with a mapping applied; itself when there is none to apply."""
@@ -54,7 +56,7 @@ FORMATS: dict[str, Format] = {
     "dnsmasq": Format(parse_dnsmasq),
     "rpz": Format(parse_rpz),
     "rbldnsd": Format(parse_rbldnsd, "spam"),
-    "urlhaus-csv": Format(parse_urlhaus_csv, "malware"),
+    "urlhaus-csv": Format(parse_urlhaus_csv, "malware", skipping=parse_urlhaus_csv),
     "urlhaus-json": Format(parse_urlhaus_json, "malware", json=True),
     "threatfox-csv": Format(parse_threatfox_csv, "malware"),
     "threatfox-json": Format(parse_threatfox_json, "malware", json=True),

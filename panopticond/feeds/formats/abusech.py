@@ -7,7 +7,7 @@ from typing import Any
 
 from panopticond.feeds.formats.jsonstream import RECORD, Tree, records
 from panopticond.feeds.formats.records import fields
-from panopticond.feeds.formats.row import ADDRESS, HASH, NO_RECORD, SHORT, BadRow, Parsed, Row, text_in, when
+from panopticond.feeds.formats.row import ADDRESS, HASH, NO_RECORD, SHORT, BadRow, Parsed, Row, Skip, text_in, when
 from panopticond.feeds.formats.words import threat_of
 from panopticond.feeds.lines import LINE_LIMIT, whole
 from panopticond.model import Threat
@@ -17,17 +17,23 @@ _URLHAUS_THREATS: dict[bytes, Threat] = {b"phishing": "phishing", b"botnet_cc": 
 _TREE: Tree = {"*": {"*": RECORD}}
 
 
-def parse_urlhaus_csv(lines: Iterable[bytes]) -> Iterator[Parsed]:
+def parse_urlhaus_csv(lines: Iterable[bytes], skip: Skip | None = None) -> Iterator[Parsed]:
     """``urlhaus-csv``: id, dateadded, url, url_status, last_online, threat, tags, urlhaus_link, reporter.
 
     The eight-column form before ``last_online`` is read too. Every field is quoted, so nearly every line can be split
     at ``","``; whatever does not look so goes through the CSV reader, a line at a time: no field holds a line end.
+    ``skip`` spares a row's parsing, except for rows newer than all before: their time says how fresh the feed is.
     """
+    newest = b""
     for line in whole(lines):
         if line is not None:
             parts = line.split(b'","')
             # nine fields that are quoted as they should be, and nothing escaped in the one that matters
             if len(parts) == 9 and parts[0][:1] == b'"' and b'"' not in parts[2] and parts[2].isascii():
+                if skip is not None and parts[1] <= newest and (skipped := skip(parts[2])) is not None:
+                    yield skipped
+                    continue
+                newest = max(newest, parts[1])
                 threat = _URLHAUS_THREATS.get(parts[5], "malware")
                 yield Row(
                     parts[2].decode(), False, threat, when(parts[1].decode("latin-1")), parts[0][1:41].decode("latin-1")

@@ -43,6 +43,8 @@ class OutOfScope(msgspec.Struct, frozen=True, gc=False):
 
 
 Parsed = Row | BadRow | OutOfScope
+Skip = Callable[[bytes], OutOfScope | None]
+"""Says of a raw URI that its row is out of scope, when that can be seen without parsing it; None when it cannot."""
 Parser = Callable[[Iterable[bytes]], Iterator[Parsed]]
 
 ADDRESS = OutOfScope("address")

@@ -80,3 +80,9 @@ def test_cache_is_bounded() -> None:
     for at in range(40_000):
         names.place(f"h{at}.example.org")
     assert len(names._places) <= 1 << 15
+
+
+def test_nothing_served_places_nothing() -> None:
+    """An empty policy is not the absence of one."""
+    assert Names([]).place("example.com") is None
+    assert Names([TldPolicy("zz")]).place("example.com") is None
