@@ -30,6 +30,8 @@ from panopticond.shared.ratelimit import Buckets
 __all__ = ["Resolve", "WebGuard", "WebLimits", "WebProber", "WebVantage", "twin_of", "web_vantage"]
 
 REDIRECTS = 5
+NEIGHBOURS = 4.0
+"""How many hosts of one registered domain, or at one address, may be asked at the pace of one."""
 USER_AGENT = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 )
@@ -87,7 +89,8 @@ class WebProber:
         self._wire = wire
         self._control = Control(wire, resolve, self._limits)
         seconds = self._limits.per_host_seconds
-        self._buckets = Buckets(1.0 / seconds if seconds > 0 else float("inf"))
+        self._by_host = Buckets(1.0 / seconds if seconds > 0 else float("inf"))
+        self._by_neighbours = Buckets(NEIGHBOURS / seconds if seconds > 0 else float("inf"), NEIGHBOURS)
 
     @property
     def vantages(self) -> tuple[WebVantage, ...]:
@@ -198,19 +201,18 @@ class WebProber:
         chain = [uri]
         deadline = trio.current_time() + self._limits.deadline_seconds
         while True:
-            target, refused = await self._vetted(chain[-1], place)
+            target, known, refused = await self._vetted(chain[-1], place)
             if target is None:
                 outcome: Literal["gone", "indeterminate"] = "indeterminate"
                 if len(chain) > 1 and refused.startswith("guard-"):
                     outcome, refused = "gone", "redirect-forbidden"  # an answer of the site, though nowhere to follow
                 return _Visit(tuple(chain), outcome=outcome, reason=refused, layer="guard")
-            queued = trio.current_time()
-            await self._buckets.take(f"{place.name} {target.host}")
-            deadline += trio.current_time() - queued
+            deadline += await self._turn(target, known, place)
+            began = trio.current_time()
             try:
-                reply = await self._wire.get(target, place, deadline)
+                reply = await self._get(target, place, deadline)
             except WireError as error:
-                return await self._failed(error, chain, place)
+                return await self._failed(error, chain, place, began)
             following = location_of(reply, chain[-1])
             if following is None:
                 return _Visit(tuple(chain), reply)
@@ -222,24 +224,42 @@ class WebProber:
                 return _Visit((*chain, following), reason="redirect-not-probed", layer="guard")
             chain.append(following)
 
-    async def _failed(self, error: WireError, chain: list[str], place: WebVantage) -> _Visit:
+    async def _turn(self, target: Target, addresses: Sequence[str], place: WebVantage) -> float:
+        """Wait until it is polite to ask: by host, registered domain and address; the seconds waited."""
+        queued = trio.current_time()
+        await self._by_host.take(f"{place.name} {target.host}")
+        for neighbourhood in {self._registered_domain(target.host) or target.host, *addresses[:1]}:
+            await self._by_neighbours.take(f"{place.name} {neighbourhood}")
+        return trio.current_time() - queued
+
+    async def _get(self, target: Target, place: WebVantage, deadline: float) -> Reply:
+        """One GET; where sessions rotate, a failure is believed after a second try through another exit only."""
+        try:
+            return await self._wire.get(target, place, deadline)
+        except WireError:
+            if not place.rotates:
+                raise
+        half = trio.current_time() + self._limits.deadline_seconds / 2
+        return await self._wire.get(target, place, max(deadline, half))
+
+    async def _failed(self, error: WireError, chain: list[str], place: WebVantage, began: float) -> _Visit:
         if error.layer == "proxy":
             return _Visit(tuple(chain), reason=error.reason, layer="proxy")
-        control = await self._control.state(place)
+        control = await self._control.state(place, began)
         if control == "good":
             return _Visit(tuple(chain), outcome="failed", reason=error.reason, control=control)
         reason = "no-control" if control == "none" else "control-failed"
         return _Visit(tuple(chain), reason=reason, control=control, layer="proxy")
 
-    async def _vetted(self, uri: str, place: WebVantage) -> tuple[Target | None, str]:
-        """The target with the addresses that may be connected to, or the word why not.
+    async def _vetted(self, uri: str, place: WebVantage) -> tuple[Target | None, tuple[str, ...], str]:
+        """The target with the addresses that may be connected to, every address it has, or the word why not.
 
         A proxy resolves for itself; all we can do is refuse a name that has a forbidden address here. A name without
         an address here is still asked for there: we may lack its address family.
         """
         refused = self._guard.refuse_uri(uri)
         if refused is not None:
-            return None, _guarded(refused)
+            return None, (), _guarded(refused)
         target = target_of(uri)
         literal = is_address(target.host)
         found: tuple[str, ...] | None = (target.host.strip("[]"),)
@@ -252,10 +272,10 @@ class WebProber:
         forbidden = [reason for reason in reasons.values() if reason is not None]
         allowed = tuple(address for address, reason in reasons.items() if reason is None)
         if forbidden and (place.proxy_host is not None or not allowed):
-            return None, _guarded(forbidden[0])
+            return None, (), _guarded(forbidden[0])
         if place.proxy_host is None and found is None:
-            return None, "resolver"
-        return msgspec.structs.replace(target, addresses=allowed), ""
+            return None, (), "resolver"
+        return msgspec.structs.replace(target, addresses=allowed), found or (), ""
 
 
 def _guarded(reason: str) -> str:

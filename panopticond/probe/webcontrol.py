@@ -26,8 +26,8 @@ class WebLimits(msgspec.Struct, frozen=True):
     deadline_seconds: float = 25.0
     body_bytes: int = 128 << 10
     per_host_seconds: float = 1.0
-    control_seconds: float = 60.0
-    """How long a good control probe vouches for its vantage; a bad one is asked again after a tenth of it."""
+    control_seconds: float = 5.0
+    """A control probe vouches for failures that began at most so long after it; a bad one is asked again after it."""
 
 
 class Control:
@@ -40,16 +40,20 @@ class Control:
         self._locks: dict[str, trio.Lock] = {}
         self._known: dict[str, tuple[float, str]] = {}
 
-    async def state(self, vantage: WebVantage) -> str:
-        """``good``, or why this vantage cannot vouch for a failure: ``none`` configured, or the probe's own reason."""
+    async def state(self, vantage: WebVantage, began: float) -> str:
+        """``good``, or why this vantage cannot vouch for a failure: ``none`` configured, or the probe's own reason.
+
+        ``began`` is when the failed request began (trio's clock): a vantage that worked long before it may have broken
+        since, so only a control probe of its own time, or a later one, counts. Failures meanwhile share the next one.
+        """
         if vantage.control_uri is None:
             return "none"
         async with self._locks.setdefault(vantage.name, trio.Lock()):
-            until, state = self._known.get(vantage.name, (0.0, ""))
-            if not state or trio.current_time() >= until:
+            asked, state = self._known.get(vantage.name, (0.0, ""))
+            if not state or asked < began - self._limits.control_seconds:
+                asked = trio.current_time()
                 state = await self._ask(vantage, vantage.control_uri)
-                lasts = self._limits.control_seconds * (1.0 if state == "good" else 0.1)
-                self._known[vantage.name] = (trio.current_time() + lasts, state)
+                self._known[vantage.name] = (asked, state)
             return state
 
     async def _ask(self, vantage: WebVantage, uri: str) -> str:

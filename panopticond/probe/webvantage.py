@@ -38,6 +38,11 @@ class WebVantage(msgspec.Struct, frozen=True):
         """Name and country only: credentials never print."""
         return f"WebVantage({self.name!r}, {self.country!r})"
 
+    @property
+    def rotates(self) -> bool:
+        """Whether each request leaves by a session, and so perhaps an exit, of its own."""
+        return self.proxy_host is not None and bool(self.user) and "{session}" in self.username_template
+
     def authorization(self) -> str | None:
         """The Proxy-Authorization value with a session of its own, or None without credentials."""
         if not self.user:

@@ -8,8 +8,11 @@ import gzip
 import os
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -236,6 +239,49 @@ async def test_without_a_good_control_nothing_fails(world: World) -> None:
     assert (await look(await world.start())).detail["reason"] == "proxy-407"
 
 
+class Rotating(dict[str, int | bytes]):
+    """Routes whose first answers come from broken exits."""
+
+    def __init__(self, given: dict[str, int | bytes], broken: int) -> None:
+        super().__init__(given)
+        self.broken = broken
+
+    def get(self, key: str, default: int | bytes | None = None) -> Any:
+        if key == f"{HOST}:80" and self.broken:
+            self.broken -= 1
+            return answer(502)
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize(("broken", "outcome"), [(1, "live"), (2, "failed")])
+async def test_a_failure_is_believed_after_a_second_session(world: World, broken: int, outcome: str) -> None:
+    """One broken exit costs a second try by another session within the check; two make the site's failure."""
+    probe = await world.start()
+    await world.add(pages({"/kit/login.php": answer(200, KIT)}))
+    world.proxy.routes = Rotating(world.proxy.routes, broken)
+    assert (await look(probe)).outcome == outcome
+    sessions = [user for target, user in world.proxy.asked if target == f"{HOST}:80"][:2]
+    assert len(set(sessions)) == 2
+
+
+async def test_without_rotating_sessions_there_is_one_try(world: World) -> None:
+    """The same exit again would say the same."""
+    probe = await world.start(username_template="{user}")
+    assert (await look(probe)).outcome == "failed"
+    assert [target for target, _ in world.proxy.asked].count(f"{HOST}:80") == 1
+
+
+async def test_a_control_probe_vouches_for_its_own_time_only(world: World) -> None:
+    """A vantage that worked a while ago and has broken since makes no site look dead."""
+    probe = await world.start(msgspec.structs.replace(LIMITS, control_seconds=0.0))
+    assert (await look(probe)).outcome == "failed"
+    world.proxy.routes["control.zz:80"] = answer(502)
+    broken = await look(probe)
+    assert (broken.outcome, broken.detail["reason"]) == ("indeterminate", "control-failed")
+    world.proxy.routes["control.zz:80"] = await listen(world.nursery, site(lambda _p, _h: answer(200, b"ok")))
+    assert (await look(probe)).outcome == "failed"
+
+
 async def test_silence_is_a_timeout(world: World, nursery: trio.Nursery) -> None:
     """A host that accepts and says nothing has failed by timeout once the absolute deadline passes."""
 
@@ -329,6 +375,17 @@ async def test_politeness_waits_between_requests_to_one_host(world: World) -> No
         for _ in range(3):
             many.start_soon(look, probe, "/")
     assert 1.0 < trio.current_time() - began < 4
+
+
+async def test_politeness_counts_neighbours(world: World) -> None:
+    """Hosts of one registered domain share a pace of four hosts, however many names it has."""
+    probe = await world.start(msgspec.structs.replace(LIMITS, per_host_seconds=0.2, deadline_seconds=8.0))
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for number in range(12):
+            uri = f"http://h{number}.shop.zz/"
+            nursery.start_soon(partial(probe.check, uri, "shop.zz", "near", NOW))
+    assert trio.current_time() - began >= (24 - 4) * 0.05
 
 
 async def test_cancelled_probes_leak_nothing(world: World) -> None:
