@@ -86,7 +86,7 @@ def parse_rpz(lines: Iterable[bytes]) -> Iterator[Parsed]:
 
     SOA, NS and TXT records and directives are none. ``rpz-passthru.`` allows; triggers by address are out of scope.
     """
-    origin, owner = "", ""
+    origin, owner, bracket = "", "", False
     for line in whole(lines):
         if line is None:
             yield TOO_LONG
@@ -94,6 +94,10 @@ def parse_rpz(lines: Iterable[bytes]) -> Iterator[Parsed]:
         text = text_of(line.partition(b";")[0])
         if not text:
             continue
+        if bracket:  # the inside of a SOA over several lines
+            bracket = ")" not in text
+            continue
+        bracket = "(" in text and ")" not in text
         if text.startswith("$"):
             words = text.split()
             if words[0].upper() == "$ORIGIN" and len(words) > 1:
@@ -114,9 +118,7 @@ def _without_ttl_and_class(words: list[str]) -> list[str]:
 
 def _policy(owner: str, words: list[str], origin: str) -> Iterator[Parsed]:
     if len(words) < 2:
-        # the body of a SOA in brackets, one number a line, is no policy
-        if words or not (owner.isdigit() or owner in (")", "(")):
-            yield _NO_RULE
+        yield _NO_RULE
         return
     kind, target = words[0].upper(), words[1].lower()
     if kind not in ("CNAME", "A", "AAAA", "DNAME"):

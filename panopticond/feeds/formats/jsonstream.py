@@ -24,6 +24,7 @@ Tree = dict[str, "Tree | None"]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NEXT_RECORD = re.compile(r"[}\]\"]\s*,\s*(?=[{\"])")
+_BEGUN = re.compile(r"(?:t(?:r(?:u)?)?|f(?:a(?:l(?:s)?)?)?|n(?:u(?:l)?)?|-)?\s*\Z")
 _SLACK = 12  # an error so near the end of what is there may only want more
 
 
@@ -122,7 +123,7 @@ class _Walker:
                 if not wants_more or len(self._text) - self._at > RECORD_LIMIT:
                     raise _BrokenError from error
                 if not self._more():
-                    raise _CutShortError from error
+                    raise (_CutShortError if self._cut_at(error) else _BrokenError) from error
             except RecursionError as error:
                 raise _BrokenError from error
             else:
@@ -130,6 +131,10 @@ class _Walker:
                 if end < len(self._text) or self._ended or not self._more():
                     self._at = end
                     return value
+
+    def _cut_at(self, error: json.JSONDecodeError) -> bool:
+        """Whether an error at the very end of the body is the end's and not the value's."""
+        return error.msg.startswith("Unterminated") or _BEGUN.match(self._text, error.pos) is not None
 
     def _skip_to_next(self) -> None:
         """Behind a broken record to where the next one seems to start."""

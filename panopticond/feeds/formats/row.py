@@ -62,7 +62,7 @@ def text_of(line: bytes) -> str:
         text = line.decode()
     except UnicodeDecodeError:
         text = line.decode("latin-1")
-    return text.strip(" \t\r\n\x00\ufeff")
+    return text.strip().strip("\x00\ufeff").strip()
 
 
 def when(text: str, zone: dt.tzinfo = UTC) -> str | None:
