@@ -37,5 +37,8 @@ format: $(VENV)/ready
 	@$(BIN)/ruff format .
 	@$(BIN)/python -m tests.rooms
 
+bench: $(VENV)/ready
+	@$(BIN)/python -m tests.bench --only "$(ONLY)"
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-out replay-out lab-out
