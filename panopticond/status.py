@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from panopticond import __version__
+from panopticond.components import Components
 from panopticond.schedule import Checked
 from panopticond.shared.clock import rfc3339
 from panopticond.snapshot.publish import next_hour
@@ -26,10 +27,12 @@ class Health:
         self.outcomes: dict[str, int] = {}
         self.quad9_problems: list[str] = []
         self.tranco_problem = ""
+        self.components = Components()
 
     async def count(self, checked: Checked) -> None:
         """One more round was recorded."""
         self.rounds += 1
+        self.components.hear(checked.before.subject, checked.round)
         for observation in checked.round.observations:
             key = f"{observation.kind}:{observation.outcome}"
             self.outcomes[key] = self.outcomes.get(key, 0) + 1
@@ -74,6 +77,8 @@ async def status(parts: Parts, health: Health, request: Mapping[str, Any]) -> Ma
         "rounds": health.rounds,
         "outcomes": dict(sorted(health.outcomes.items())),
         "coverage": {"due": coverage.due, "on_time": coverage.on_time, "late": coverage.late, "share": share},
+        "components": health.components.table(),
+        "webrisk": {"asked_today": parts.webrisk.used} if parts.webrisk is not None else None,
         "feeds": feeds,
         "tlds": tlds,
     }
@@ -86,6 +91,7 @@ def _wrong(health: Health, feeds: list[dict[str, Any]], share: float | None) -> 
         if feed["state"] not in ("OK", "NEW")
     ]
     wrong += [f"Quad9: {problem}" for problem in health.quad9_problems]
+    wrong += health.components.wrong()
     if health.tranco_problem:
         wrong.append(health.tranco_problem)
     if share is not None and share < COVERAGE_ALARM:
