@@ -34,6 +34,9 @@ INFLATED_LIMIT_BYTES = 16 << 30
 CHUNK_BYTES = 1 << 20
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9!*'(),\-./:;?@_~ $]+")
+_EQUALS, _AND = "\x00", "\x01"
+"""Stand for ``=`` and ``&`` while a whole detail is encoded at once."""
+_UNSAFE_WHOLE = re.compile(r"[^A-Za-z0-9!*'(),\-./:;?@_~ $\x00\x01]+")
 _BAD = re.compile(r"[^ -\[\]-~]+")
 _TEXT = r"'([ -&(-\[\]-~]*+(?:''[ -&(-\[\]-~]*+)*+)'"
 _INTEGER = r"(0|-?[1-9][0-9]{0,17})"
@@ -68,10 +71,10 @@ def plain(text: str) -> str:
     return _BAD.sub(_percent, text)
 
 
-def write_records(tables: Mapping[str, Iterable[msgspec.Struct]]) -> Iterator[bytes]:
+def write_records(tables: Mapping[str, Iterable[msgspec.Struct | str]]) -> Iterator[bytes]:
     """The bytes of a records.sql, in pieces; tables in format order, rows in the order given.
 
-    Raises ``ValueError`` for a value longer than ``TEXT_LIMIT`` or a float that is no number; text is put through
+    A row may also be given as its text, ``(value,value)`` as :func:`sql_text` writes values. Raises ``ValueError`` for a value longer than ``TEXT_LIMIT`` or a float that is no number; text is put through
     :func:`plain`, so what a caller gives and what a reader gets differ only where it was not plain already.
     """
     yield header().encode("ascii")
@@ -80,8 +83,11 @@ def write_records(tables: Mapping[str, Iterable[msgspec.Struct]]) -> Iterator[by
         opening = f"INSERT INTO {table} VALUES\n"
         batch: list[str] = []
         for item in tables.get(table, ()):
-            values = zip(writers, msgspec.structs.astuple(item), strict=True)
-            batch.append("(" + ",".join([write(value) for write, value in values]) + ")")
+            if isinstance(item, str):
+                batch.append(item)
+            else:
+                values = zip(writers, msgspec.structs.astuple(item), strict=True)
+                batch.append("(" + ",".join([write(value) for write, value in values]) + ")")
             if len(batch) == ROWS_PER_INSERT:
                 yield (opening + ",\n".join(batch) + ";\n").encode("ascii")
                 batch = []
@@ -92,11 +98,12 @@ def write_records(tables: Mapping[str, Iterable[msgspec.Struct]]) -> Iterator[by
 
 def _writer(kind: str) -> Callable[[Any], str]:
     if kind == "TEXT":
-        return _write_text
+        return sql_text
     return _write_integer if kind == "INTEGER" else _write_float
 
 
-def _write_text(value: str | None) -> str:
+def sql_text(value: str | None) -> str:
+    """A text as it stands in records.sql: plain, in quotes; ``ValueError`` over ``TEXT_LIMIT``."""
     if value is None:
         return "NULL"
     text = plain(value)
@@ -175,6 +182,9 @@ def open_records(path: Path) -> BinaryIO:
 
 def encode_detail(detail: Mapping[str, str]) -> str:
     """An observation's detail as one text: ``key=value`` percent-encoded (UTF-8), sorted by key, joined by ``&``."""
+    whole = _AND.join([f"{key}{_EQUALS}{detail[key]}" for key in sorted(detail)])
+    if whole.count(_EQUALS) + whole.count(_AND) < 2 * len(detail):  # neither stands in a key or value
+        return _UNSAFE_WHOLE.sub(_percent, whole).replace(_EQUALS, "=").replace(_AND, "&")
     return "&".join([f"{_quoted(key)}={_quoted(detail[key])}" for key in sorted(detail)])
 
 
@@ -190,12 +200,11 @@ def decode_detail(text: str) -> dict[str, str]:
 
 
 def _quoted(text: str) -> str:
-    """Percent-encoding with the common case first: most values hold nothing to encode."""
-    return _UNSAFE.sub(_percent, text) if _UNSAFE.search(text) else text
+    return _UNSAFE.sub(_percent, text)
 
 
 def _percent(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace"))
+    return "%" + match[0].encode("utf-8", "replace").hex("%").upper()
 
 
 def _decode(text: str) -> str:

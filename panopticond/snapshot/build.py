@@ -10,10 +10,11 @@ from __future__ import annotations
 import datetime as dt
 import importlib.metadata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import trio
 
 from panopticond.config import Tld
 from panopticond.judge.aggregate import aggregates
@@ -29,6 +30,10 @@ from panopticond.snapshot.licences import FeedFacts, Veil, exported, licence_of
 from panopticond.snapshot.rows import Judged, Known
 from panopticond.snapshot.spool import Spool
 from panopticond.store.interface import Standing, Store
+
+
+_BATCH = 250
+"""Indicators read and judged at a time: some ten thousand observations in memory."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -88,6 +93,49 @@ class _Counts:
         return self.vantage_answers > 0 or self.vantage_failures == 0
 
 
+class _Desk:
+    """Where standings, rounds and domain records become judged indicators and observation rows, a batch at a time.
+
+    The work is done in a thread: the daemon's probes go on meanwhile.
+    """
+
+    def __init__(
+        self, tld: Tld, terms: Terms, sources: _Sources, watched: Collection[int], veil: Veil, spool: Spool
+    ) -> None:
+        self._tld, self._terms, self._sources = tld, terms, sources
+        self._watched, self._veil, self._spool = watched, veil, spool
+        self.counts = _Counts()
+        self.records: dict[str, Known] = {}
+        self.by_domain: dict[tuple[str, bool], list[Judged]] = defaultdict(list)
+
+    async def take(self, store: Store, batch: Sequence[Standing]) -> None:
+        """Everything the store knows of a batch, judged and spooled."""
+        rounds = await store.rounds_of_many([standing.subject.id for standing in batch])
+        new = {standing.subject.domain for standing in batch} - self.records.keys()
+        known = await store.domains_of_many(sorted(new))
+        self.records |= {name: Known.of(known.get(name)) for name in new}
+        await trio.to_thread.run_sync(self._take, batch, rounds)
+
+    def _take(self, batch: Sequence[Standing], rounds_of: Mapping[int, Sequence[Round]]) -> None:
+        terms, veil = self._terms, self._veil
+        for standing in batch:
+            number, domain = standing.subject.id, standing.subject.domain
+            rounds = _whole_seconds(rounds_of[number], terms.end)
+            item = _judged(standing, rounds, self.records[domain], self._tld, self._sources, terms)
+            if item is None:
+                continue
+            self.by_domain[domain, item.veiled].append(item)
+            _count(self.counts, standing, rounds, terms, watched=number in self._watched)
+            identifier = item.id(veil)
+            self._spool.add(
+                [
+                    rows.observation_text(identifier, round_.at, veil.observation(seen) if item.veiled else seen)
+                    for round_ in rounds
+                    for seen in round_.observations
+                ]
+            )
+
+
 async def build(
     store: Store,
     tld: Tld,
@@ -102,26 +150,17 @@ async def build(
 
     ``lookalike`` names what a domain resembles, or None. Nothing is written to the store. Raises ``StoreError``.
     """
-    sources, counts = _Sources(feeds), _Counts()
     watched = {watch.id for watch in await store.watches() if watch.check}
-    records: dict[str, Known] = {}
-    by_domain: dict[tuple[str, bool], list[Judged]] = defaultdict(list)
+    desk = _Desk(tld, terms, _Sources(feeds), watched, veil, spool)
+    batch: list[Standing] = []
     async for standing in store.standings(str(tld.name)):
-        if standing.recorded > terms.end:
-            continue
-        domain = standing.subject.domain
-        if domain not in records:
-            records[domain] = Known.of(await store.domain(domain))
-        rounds = _whole_seconds(await store.rounds(standing.subject.id), terms.end)
-        item = _judged(standing, rounds, records[domain], tld, sources, terms)
-        if item is None:
-            continue
-        by_domain[domain, item.veiled].append(item)
-        _count(counts, standing, rounds, terms, watched=standing.subject.id in watched)
-        identifier = item.id(veil)
-        for round_ in rounds:
-            for seen in round_.observations:
-                spool.add(rows.observation_row(identifier, round_.at, veil.observation(seen) if item.veiled else seen))
+        if standing.recorded <= terms.end:
+            batch.append(standing)
+        if len(batch) == _BATCH:
+            await desk.take(store, batch)
+            batch = []
+    await desk.take(store, batch)
+    by_domain, records, counts = desk.by_domain, desk.records, desk.counts
     assessed = _classes(by_domain, records, lookalike)
     previous = await store.incidents(str(tld.name))
     incidents = _incidents(previous, by_domain, records, str(tld.name), terms.end)

@@ -14,13 +14,12 @@ import msgspec
 from panopticond.judge.classify import Classification
 from panopticond.model import DomainRecord, Incident, Licence, Observation, Scope, Sighting, Subject, Verdict, public_id
 from panopticond.shared.clock import parse_rfc3339, rfc3339
-from panopticond.shared.records import encode_detail
+from panopticond.shared.records import encode_detail, sql_text
 from panopticond.shared.tables import (
     DomainRow,
     FeedRow,
     HostRow,
     IncidentRow,
-    ObservationRow,
     SightingRow,
     UriRow,
 )
@@ -202,20 +201,17 @@ def sighting_rows(item: Judged, veil: Veil) -> list[SightingRow]:
     ]
 
 
-def observation_row(identifier: str, round_at: dt.datetime, seen: Observation) -> ObservationRow:
-    """One observation of a round; a detail of monstrous length is cut, value by value."""
+def observation_text(identifier: str, round_at: dt.datetime, seen: Observation) -> str:
+    """One observation of a round as the text of its row in records.sql; there are millions, so no struct is made.
+
+    A detail of monstrous length is cut, value by value.
+    """
     detail = encode_detail(seen.detail)
     if len(detail) > DETAIL_LIMIT:
         detail = encode_detail({key: value[:VALUE_LIMIT] for key, value in seen.detail.items()})[:DETAIL_LIMIT]
-    return ObservationRow(
-        indicator=identifier,
-        round_at=stamp(round_at),
-        kind=seen.kind,
-        target=seen.target[:TARGET_LIMIT],
-        vantage=seen.vantage,
-        at=stamp(seen.at),
-        outcome=seen.outcome,
-        detail=detail,
+    return (
+        f"('{identifier}','{stamp(round_at)}','{seen.kind}',{sql_text(seen.target[:TARGET_LIMIT])},"
+        f"{sql_text(seen.vantage)},'{stamp(seen.at)}',{sql_text(seen.outcome)},{sql_text(detail)})"
     )
 
 

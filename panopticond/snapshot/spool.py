@@ -1,31 +1,23 @@
 """Observation rows on disk: millions of them are written once while building and read again while publishing.
 
-Between ``snapshot/build`` and ``snapshot/publish``; keeps memory flat whatever the number of observations.
+Between ``snapshot/build`` and ``snapshot/publish``; keeps memory flat whatever the number of observations. A row is the
+one line of text it will be in records.sql.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-import msgspec
-
-from panopticond.shared.tables import ObservationRow
-
-_BATCH = 2000
-
 
 class Spool:
-    """A temporary file of ObservationRows in the order added; a context manager, gone when left."""
+    """A temporary file of rows in the order added; a context manager, gone when left."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - closed by __exit__
-        self._pending: list[ObservationRow] = []
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._decoder = msgspec.msgpack.Decoder(list[ObservationRow])
         self.count = 0
 
     def __enter__(self) -> Self:
@@ -36,27 +28,19 @@ class Spool:
         """Close, and with it delete, the file."""
         self._file.close()
 
-    def add(self, row: ObservationRow) -> None:
-        """Append a row; written out every few thousand."""
-        self._pending.append(row)
-        self.count += 1
-        if len(self._pending) >= _BATCH:
-            self._flush()
+    def add(self, rows: Sequence[str]) -> None:
+        """Append rows, none of which holds a line end; blocking."""
+        if rows:
+            self._file.write(("\n".join(rows) + "\n").encode("ascii"))
+            self.count += len(rows)
 
-    def __iter__(self) -> Iterator[ObservationRow]:
+    def __iter__(self) -> Iterator[str]:
         """Every row from the first; nothing may be added meanwhile."""
-        self._flush()
         self._file.seek(0)
-        while length := self._file.read(4):
-            yield from self._decoder.decode(self._file.read(int.from_bytes(length, "big")))
+        for line in self._file:
+            yield line[:-1].decode("ascii")
         self._file.seek(0, 2)
 
     def __len__(self) -> int:
         """How many rows were added."""
         return self.count
-
-    def _flush(self) -> None:
-        if self._pending:
-            data = self._encode(self._pending)
-            self._file.write(len(data).to_bytes(4, "big") + data)
-            self._pending = []

@@ -123,6 +123,12 @@ class Store(Protocol):
         """Its retained rounds, oldest first; the first validated round is always among them."""
         ...
 
+    async def rounds_of_many(
+        self, indicator_ids: Sequence[int], since: dt.datetime | None = None
+    ) -> dict[int, list[Round]]:
+        """The same for several indicators at once, each of them a key of the answer."""
+        ...
+
     async def record_round(self, indicator_id: int, round_: Round, verdict: Verdict) -> None:
         """One round with all its observations, and the verdict it led to; sets ``first_validated`` once active."""
         ...
@@ -130,6 +136,10 @@ class Store(Protocol):
     # domains and incidents
     async def domain(self, domain: str) -> DomainRecord | None:
         """What is known of a registered domain."""
+        ...
+
+    async def domains_of_many(self, domains: Sequence[str]) -> dict[str, DomainRecord]:
+        """The same for several at once; those never looked at are left out."""
         ...
 
     async def record_domain(self, record: DomainRecord) -> None:

@@ -84,8 +84,14 @@ class Ledger:
         del since
         return self.kept_rounds[indicator_id]
 
-    async def domain(self, domain: str) -> DomainRecord | None:
-        return self.domains.get(domain)
+    async def rounds_of_many(
+        self, indicator_ids: Sequence[int], since: dt.datetime | None = None
+    ) -> dict[int, list[Round]]:
+        del since
+        return {number: self.kept_rounds[number] for number in indicator_ids}
+
+    async def domains_of_many(self, domains: Sequence[str]) -> dict[str, DomainRecord]:
+        return {name: self.domains[name] for name in domains if name in self.domains}
 
     async def incidents(self, tld: str) -> list[Incident]:
         return [one for one in self.kept_incidents.values() if one.tld == tld]
