@@ -19,6 +19,7 @@ import msgspec
 from panopticond.shared.clock import parse_rfc3339
 from panopticond.shared.records import read_tables
 from tests.lab.configure import Places
+from tests.lab.internet.smtp import AGAIN
 from tests.lab.model import World
 from tests.lab.plant import VICTIM
 from tests.lab.score import Found, Mail
@@ -39,7 +40,20 @@ def collect(world: World, places: Places) -> Found:
         mails=tuple(_mails(places.mails, told)),
         in_review=frozenset(cases[case] for case in queued if case in cases),
         pii=leaks(world, places),
+        again=_again(places),
     )
+
+
+def _again(places: Places) -> tuple[str, ...]:
+    """Message-IDs that came a second time, but for one for each kill of arke.
+
+    Between a server's yes and arke's record of it nobody can know: the notice goes out again under the same Message-ID,
+    by which the receiver keeps one.
+    """
+    kills = places.kills.read_text(encoding="ascii").split().count("arke") if places.kills.is_file() else 0
+    path = places.mails.with_name(AGAIN)
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    return tuple(sorted(str(msgspec.json.decode(line)["message_id"]) for line in lines)[kills:])
 
 
 def last_tables(folder: Path) -> dict[str, list[Any]]:

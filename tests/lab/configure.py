@@ -78,6 +78,11 @@ class Places(msgspec.Struct, frozen=True):
         """Mails the SMTP server accepted, NDJSON."""
         return self.root / "mails.ndjson"
 
+    @property
+    def kills(self) -> Path:
+        """Names of the daemons killed, a line each."""
+        return self.root / "kills.txt"
+
 
 def prepare(root: Path, epoch: dt.datetime, scale: float) -> Places:
     """The directories of a run, made; sockets go to a short temporary directory when ``root`` is too deep for one."""

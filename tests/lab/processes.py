@@ -114,10 +114,12 @@ class LabRun:
         self.exits[name] = process.wait()
 
     async def kill(self, name: str) -> None:
-        """Kill -9 and start again at once."""
+        """Kill -9 and start again at once; noted, because each kill of arke may leave one mail in doubt."""
         process = self.processes.pop(name)
         process.kill()
         process.wait()
+        with self.places.kills.open("a", encoding="ascii") as noted:
+            noted.write(f"{name}\n")
         self.start(name)
 
     def end_all(self) -> None:

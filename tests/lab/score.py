@@ -43,6 +43,8 @@ class Found(msgspec.Struct, frozen=True):
     """Domains with an entry in arke's queue."""
     pii: Mapping[str, int] = {}
     """File -> bytes of contact addresses in it that have no business there."""
+    again: tuple[str, ...] = ()
+    """Message-IDs the SMTP server was given a second time without the excuse of a kill."""
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -96,13 +98,14 @@ def score(world: World, found: Found) -> tuple[Score, list[str]]:
         notices_right=notices["right"],
         notices_missing=notices["missing"],
         notices_wrong=notices["wrong"],
-        notices_duplicate=notices["duplicate"],
+        notices_duplicate=notices["duplicate"] + len(found.again),
         review_right=_share(
             [_reviewed(domain, rows, found, faults) for domain in world.domains if domain.truth.review]
         ),
         pii_bytes=sum(found.pii.values()),
         behaviours=behaviour_counts(world),
     )
+    faults += [f"notice: {message_id}: sent again without need" for message_id in found.again]
     faults += [f"personal data: {count} bytes of contact addresses in {name}" for name, count in found.pii.items()]
     return line, faults
 

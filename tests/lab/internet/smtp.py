@@ -1,4 +1,8 @@
-"""An SMTP server that accepts, greylists and rejects by recipient, and keeps what it accepted before it says 250."""
+"""An SMTP server that accepts, greylists and rejects by recipient, and keeps what it accepted before it says 250.
+
+As mailbox servers do (Cyrus and Dovecot by their duplicate databases), it keeps one copy of a Message-ID for each
+recipient; a second one is answered the same and only noted, for the scorer to judge.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ import trio
 from panopticond.shared.clock import rfc3339
 from tests.lab.internet.state import Internet
 
+AGAIN = "mails-again.ndjson"
+"""Beside the accepted mails: time and Message-ID of every mail that came a second time."""
 GREYLIST_FOR = dt.timedelta(minutes=4)
 _ADDRESS = re.compile(r"<([^>]*)>")
 
@@ -27,6 +33,8 @@ class Mailboxes:
         self._treatment = {box.address.lower(): box.treatment for box in state.world.mailboxes}
         self._first_seen: dict[str, dt.datetime] = {}
         self._mails = mails
+        self._again = mails.with_name(AGAIN)
+        self._kept: set[tuple[str, str]] = set()
         self.accepted = 0
         self.rejected = 0
 
@@ -62,6 +70,11 @@ class Mailboxes:
         message = email.message_from_bytes(data)
         with self._mails.open("ab") as out:
             for recipient in recipients:
+                key = (str(message["Message-ID"]), recipient.lower())
+                if key in self._kept:
+                    self._note_again(key[0])
+                    continue
+                self._kept.add(key)
                 line = {
                     "at": rfc3339(self._state.now()),
                     "message_id": str(message["Message-ID"]),
@@ -75,6 +88,10 @@ class Mailboxes:
             os.fsync(out.fileno())
         self.accepted += len(recipients)
         return "250 2.0.0 kept"
+
+    def _note_again(self, message_id: str) -> None:
+        with self._again.open("ab") as out:
+            out.write(json.dumps({"at": rfc3339(self._state.now()), "message_id": message_id}).encode() + b"\n")
 
 
 class _Session:
