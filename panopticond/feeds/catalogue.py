@@ -1,7 +1,8 @@
-"""The public feeds Panopticon knows, as data: where, in what format, how often, under which licence, what absence means.
+"""The public feeds Panopticon knows, as data: where, in what format, how often, under which licence.
 
 First step of collection: ``resolve`` turns a ``[[feed]]`` of the configuration into the FeedSpec that ``follow`` obeys.
-Addresses and terms are those of the providers' own pages; licence classes say what the exporter may publish (design section 7).
+Addresses and terms are those of the providers' own pages; licence classes say what the exporter may publish (design
+section 7).
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class FeedSpec(msgspec.Struct, frozen=True):
     """Redirects stay with the configured origin; False where the provider sends readers to a content network."""
     max_bytes: int = 64 << 20
     max_inflated_bytes: int = 256 << 20
+    map_file: str | None = None
+    """The mapping of the formats csv, json and ndjson."""
     terms: str = ""
     """Where the provider's terms stand, or what they come to."""
 
@@ -104,6 +107,104 @@ KNOWN: tuple[FeedSpec, ...] = (
         max_inflated_bytes=512 << 20,
         terms="phishtank.org developer terms; a few requests a day without a key",
     ),
+    FeedSpec(
+        "certpl",
+        "https://hole.cert.pl/domains/v2/domains.json",
+        "certpl-json",
+        "phishing",
+        every=900.0,
+        least=300.0,
+        absence="withdrawn",
+        trust="reputable",
+        terms="no licence stated",
+    ),
+    FeedSpec(
+        "threatfox",
+        "https://threatfox.abuse.ch/export/csv/recent/",
+        "threatfox-csv",
+        every=900.0,
+        least=300.0,
+        licence="redistributable",
+        trust="reputable",
+        key_header="auth-key",
+        needs_key=True,
+        terms=_ABUSE_CH,
+    ),
+    FeedSpec(
+        "phishing-database-links",
+        "https://phish.co.za/latest/phishing-links-ACTIVE.txt",
+        "url-list",
+        "phishing",
+        every=6 * HOUR,
+        least=HOUR,
+        licence="redistributable",
+        max_bytes=256 << 20,
+        terms="MIT; notes as active what answers 403 or 5xx",
+    ),
+    FeedSpec(
+        "phishing-database-domains",
+        "https://phish.co.za/latest/phishing-domains-ACTIVE.txt",
+        "url-list",
+        "phishing",
+        every=6 * HOUR,
+        least=HOUR,
+        licence="redistributable",
+        max_bytes=256 << 20,
+        terms="MIT; notes as active what answers 403 or 5xx",
+    ),
+    FeedSpec(
+        "tweetfeed",
+        "https://raw.githubusercontent.com/0xDanielLopez/TweetFeed/master/today.csv",
+        "tweetfeed-csv",
+        "phishing",
+        every=HOUR,
+        least=900.0,
+        licence="redistributable",
+        terms="CC0; unvetted",
+    ),
+    FeedSpec(
+        "phishstats",
+        "https://phishstats.info/phish_score.csv",
+        "phishstats-csv",
+        "phishing",
+        every=2 * HOUR,
+        least=5400.0,
+        terms="non-commercial",
+    ),
+    FeedSpec(
+        "feodotracker",
+        "https://feodotracker.abuse.ch/downloads/ipblocklist.csv",
+        "feodo-csv",
+        "botnetCc",
+        every=HOUR,
+        least=300.0,
+        licence="redistributable",
+        trust="reputable",
+        stale_after=7 * DAY,
+        terms="CC0; addresses only, nothing of a TLD",
+    ),
+    FeedSpec(
+        "circl-osint",
+        "https://www.circl.lu/doc/misp/feed-osint/manifest.json",
+        "misp",
+        "malware",
+        every=6 * HOUR,
+        least=HOUR,
+        licence="verdict-only",
+        stale_after=14 * DAY,
+        terms="by event: its TLP tag",
+    ),
+    FeedSpec(
+        "botvrij",
+        "https://www.botvrij.eu/data/feed-osint/manifest.json",
+        "misp",
+        "malware",
+        every=6 * HOUR,
+        least=HOUR,
+        licence="verdict-only",
+        stale_after=14 * DAY,
+        terms="by event: its TLP tag",
+    ),
 )
 """Sorted by how much a ccTLD gets from them."""
 
@@ -111,12 +212,12 @@ CATALOGUE: dict[str, FeedSpec] = {spec.name: spec for spec in KNOWN}
 
 
 def resolve(feed: Feed) -> FeedSpec:
-    """The FeedSpec of a ``[[feed]]``; ConfigurationError when it names neither a known feed nor an own url and format."""
+    """The FeedSpec of a ``[[feed]]``; ConfigurationError for neither a known name nor url and format."""
     known = CATALOGUE.get(feed.name)
-    problems = []
+    problems: list[str] = []
     if known is None and (feed.url is None or feed.format is None):
         problems.append(
-            f"feed.{feed.name}: not in the catalogue; give it a url and a format, or see panopticond feeds list"
+            f"feed.{feed.name}: not in the catalogue; give it a url and a format, or see: panopticond feeds list"
         )
     if feed.format is not None and feed.format not in FORMATS:
         problems.append(f"feed.{feed.name}.format: {feed.format!r} is none of {', '.join(sorted(FORMATS))}")

@@ -1,4 +1,4 @@
-"""One visit to a feed's server or file: the raw body into a spool file, conditionally, with the secret kept out of sight.
+"""One visit to a feed's server or file: the raw body into a spool file, conditionally, its key out of sight.
 
 Between the catalogue and ``inflate``. An HTTP feed is asked with If-None-Match and If-Modified-Since (RFC 9110 section
 13); a file is looked at by its size, time and inode. What came of it is a value, never an exception.

@@ -1,7 +1,7 @@
 """One loop a feed: due -> fetch -> parse -> normalise -> store -> health. The source at the head of the whole flow.
 
-Started by ``main`` in the nursery of sources. Visits keep the provider's interval by the policy clock; parsing runs in a
-thread in bounded steps, so a long list neither stops the other tasks nor delays the end of the daemon.
+Started by ``main`` in the nursery of sources. Visits keep the provider's interval by the policy clock; parsing runs
+in a thread in bounded steps, so a long list neither stops the other tasks nor delays the end of the daemon.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ async def follow(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Visit a feed for ever; ``on_new`` gets the watch of every indicator nobody had listed before. StoreError escapes."""
+    """Visit a feed for ever; ``on_new`` gets the watch of every new indicator. StoreError escapes."""
     health = await store.feed_health(spec.name)
     wait, failures = 0.0, 0
     task_status.started()

@@ -112,13 +112,13 @@ def _judge_body(previous: FeedHealth, spec: FeedSpec, attempt: Attempt) -> tuple
     if tally.rejected_rows > REJECTED_SHARE * tally.rows:
         return (
             "PARSE",
-            f"{tally.rejected_rows} of {tally.rows} rows are not readable as {spec.format}; its format may have changed; {test}",
+            f"{tally.rejected_rows} of {tally.rows} rows are no {spec.format}; the format may have changed; {test}",
         )
     usual = _median(previous.history_rows)
     if len(previous.history_rows) >= SHRUNK_HISTORY and usual >= SHRUNK_ROWS and tally.rows < SHRUNK_SHARE * usual:
         return (
             "SHRUNK",
-            f"{tally.rows} rows where {usual:.0f} are usual; nothing is taken as withdrawn until the list is whole again; {test}",
+            f"{tally.rows} rows where {usual:.0f} are usual; no sighting is ended until the list is whole again; {test}",
         )
     return "OK", ""
 

@@ -1,7 +1,7 @@
 """Compressed bodies to plain bytes, bounded: gzip (many members), bzip2, zip, zstd, bare; told by their first bytes.
 
-Between ``fetch`` and ``lines``. Nothing raises: what could be read is handed on and ``problem`` says what went wrong, so
-a cut archive keeps its good rows.
+Between ``fetch`` and ``lines``. Nothing raises: what could be read is handed on and ``problem`` says what went
+wrong, so a cut archive keeps its good rows.
 """
 
 from __future__ import annotations

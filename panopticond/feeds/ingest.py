@@ -1,7 +1,7 @@
 """One body through its parser and ``normalise``, in bounded steps, with every row accounted for.
 
-Shared by ``follow`` (steps run in a thread, indicators go to the store) and ``feeds parse`` (they go to standard output).
-Always rows = indicators + out_of_scope + rejected.
+Shared by ``follow`` (steps run in a thread, indicators go to the store) and ``feeds parse`` (they go to standard
+output). Always rows = indicators + out_of_scope + rejected.
 """
 
 from __future__ import annotations

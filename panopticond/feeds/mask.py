@@ -25,11 +25,13 @@ _ADDRESS = re.compile(
     # never from inside an escape, or its digits would pass for letters
     r"(?<!%(?=[0-9A-Fa-f]{2}))(?<!%[0-9A-Fa-f](?=[0-9A-Fa-f]))(?<!%25(?=[0-9A-Fa-f]{2}))(?<!%25[0-9A-Fa-f](?=[0-9A-Fa-f]))"
     rf"(?:(?:{_LETTER}|{_WORD}|{_MARK}){{1,128}}|%[0-9A-Fa-f]{{2}}){_AT}"
-    rf"{_LABEL}(?:{_DOT}{_LABEL})*{_DOT}(?:(?:{_LETTER}|%(?:25)*[89A-Fa-f][0-9A-Fa-f]){{2}}|xn--){_LABEL.replace('{1,', '{0,')}"
+    rf"{_LABEL}(?:{_DOT}{_LABEL})*{_DOT}"
+    rf"(?:(?:{_LETTER}|%(?:25)*[89A-Fa-f][0-9A-Fa-f]){{2}}|xn--)(?:{_LETTER}|{_WORD}){{0,200}}"
 )
 _HAS_AT = re.compile(_AT)
 _PLAIN = re.compile(rb"[\w.+%=/-]@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
-# @ is 0x40: in base64 it shows as one of these, whichever of the three places of a group it falls on; the characters around
+# @ is 0x40: in base64 it shows as one of these, whichever of the three places of a group it falls on; the characters
+# around
 # it are a local part's last and a domain's first (RFC 4648 table 1).
 _BASE64_AT = re.compile(r"(?=(?:(Q[D-H])|([K-Za-e][EUk0][AB])|[BFJNRVZdhlptx159]A[M-Za-e]))")
 _BASE64_HINT = re.compile(r"Q[D-H]|[K-Za-e][EUk0][AB]|[BFJNRVZdhlptx159]A[M-Za-e]")

@@ -17,7 +17,7 @@ from panopticond.feeds.mask import mask
 from panopticond.model import Indicator, Threat
 from panopticond.shared.names import Names, well_formed
 
-URI_LIMIT = 8192  # characters; no server takes a longer request line
+URI_LIMIT = 1 << 15  # characters; few servers take a request line a quarter as long
 OTHER_TLD = OutOfScope("other-tld")
 NO_NAME = OutOfScope("no-registrable-name")
 MAIL_ADDRESS = OutOfScope("mail-address")
@@ -191,7 +191,7 @@ def _without_user(href: str) -> str:
 
 
 def refang(text: str) -> str:
-    """The URI or host a defanged text means (hxxp, [.], (dot), [:], meow:// ...); the text itself if it is not defanged.
+    """The URI or host a defanged text means (hxxp, [.], (dot), [:], meow:// ...); itself if it is not defanged.
 
     Brackets count where a host can be: up to the first slash, question mark or hash after it, and behind that only when
     the host itself was defanged, for brackets in a path or query may be the URI's own.

@@ -1,7 +1,7 @@
 """The work of ``panopticond feeds parse|list|test``: formats tried by hand, without a daemon or a store.
 
-Beside the flow: the commands call these. ``parse`` prints NDJSON, one row's indicator a line, and ends standard error with
-a JSON summary in which rows = indicators + out_of_scope + all rejected (design section 5).
+Beside the flow: the commands call these. ``parse`` prints NDJSON, one row's indicator a line, and ends standard
+error with a JSON summary in which rows = indicators + out_of_scope + all rejected (design section 5).
 """
 
 from __future__ import annotations

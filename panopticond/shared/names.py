@@ -102,7 +102,7 @@ class Names:
         """Last labels of the served TLDs, a cheap test that spares a parse; None when all are served."""
 
     def place(self, host: str) -> Place | None:
-        """Where an A-label host (lower case, no trailing dot) stands; None if not served or without registrable name."""
+        """Where an A-label host (lower case, no trailing dot) stands; None if not served or not registrable."""
         places = self._places
         if host in places:
             return places[host]

@@ -28,7 +28,34 @@ SERVED = ("ee", "tl", "in")
 PEERS = Path(".venv") / "peers"
 INTELMQ = "intelmq==3.5.0"
 NAMES = ("ingest", "ingest-served", "ingest-store", "ingest-large")
-SUFFIXES = "com net org ru cn info ee tl in br xyz top shop io co.uk com.br pl de fr nl it es vn id tr us".split()
+SUFFIXES = [
+    "com",
+    "net",
+    "org",
+    "ru",
+    "cn",
+    "info",
+    "ee",
+    "tl",
+    "in",
+    "br",
+    "xyz",
+    "top",
+    "shop",
+    "io",
+    "co.uk",
+    "com.br",
+    "pl",
+    "de",
+    "fr",
+    "nl",
+    "it",
+    "es",
+    "vn",
+    "id",
+    "tr",
+    "us",
+]
 
 
 def write_urlhaus(path: Path, rows: int, seed: int = 1) -> None:
@@ -49,7 +76,9 @@ def write_urlhaus(path: Path, rows: int, seed: int = 1) -> None:
             else:
                 host = dice.choice(("", "", "www.", "cdn.")) + word(5, 14) + "." + dice.choice(SUFFIXES)
                 folders = [word(3, 10, letters) for _ in range(dice.randint(0, 3))]
-                tail = "/".join([*folders, word(4, 10, letters + letters.upper()) + dice.choice((".exe", ".zip", ".php?id=7", ""))])
+                tail = "/".join(
+                    [*folders, word(4, 10, letters + letters.upper()) + dice.choice((".exe", ".zip", ".php?id=7", ""))]
+                )
             when = (start - dt.timedelta(seconds=40 * at)).strftime("%Y-%m-%d %H:%M:%S")
             number = 4_000_000 - at
             url = f"{dice.choice(('http', 'https'))}://{host}/{tail}"
@@ -110,7 +139,9 @@ async def _store(path: str) -> tuple[int, float, dict[str, float]]:
 
     rows = 100_000
     listed = [
-        Indicator(f"http://h{at % 50021}.zz/{at:x}", f"h{at % 50021}.zz", f"h{at % 50021}.zz", "zz", "registered", "phishing")
+        Indicator(
+            f"http://h{at % 50021}.zz/{at:x}", f"h{at % 50021}.zz", f"h{at % 50021}.zz", "zz", "registered", "phishing"
+        )
         for at in range(rows + rows // 10)
     ]
     first = dt.datetime(2026, 4, 21, tzinfo=dt.UTC)
@@ -170,7 +201,10 @@ def run_large(_: str, path: str) -> tuple[int, float, dict[str, float]]:
 def run_child(kind: str, path: Path) -> dict[str, float]:
     """A child's figures."""
     output = subprocess.run(
-        [sys.executable, "-m", "tests.bench.ingest", "--child", kind, str(path)], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "tests.bench.ingest", "--child", kind, str(path)],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     return cast("dict[str, float]", json.loads(output))
 
@@ -198,7 +232,15 @@ def run_peer(python: str, path: Path) -> float:
 
 def line(name: str, value: float, rss: float, **more: Any) -> dict[str, Any]:
     """One line of bench.jsonl."""
-    fields = {"peer": None, "peer_value": None, "peer_n": None, "ratio": None, "limit": None, "limit_value": None, **more}
+    fields = {
+        "peer": None,
+        "peer_value": None,
+        "peer_n": None,
+        "ratio": None,
+        "limit": None,
+        "limit_value": None,
+        **more,
+    }
     return {"name": name, "value": round(value), "unit": "rows/s", **fields, "rss_mib": round(rss, 1)}
 
 

@@ -107,7 +107,7 @@ def parse_threatfox_json(lines: Iterable[bytes]) -> Iterator[Parsed]:
 
 
 def parse_feodo_csv(lines: Iterable[bytes]) -> Iterator[Parsed]:
-    """``feodo-csv``: command-and-control addresses only, so every row is out of scope; counted to see the feed alive."""
+    """``feodo-csv``: command-and-control addresses, so every row is out of scope; read to see the feed alive."""
     for record in fields(lines):
         if isinstance(record, BadRow):
             yield record

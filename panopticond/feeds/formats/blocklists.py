@@ -1,7 +1,7 @@
 """Lists made for filters: AdGuard, ABP and uBlock rules, dnsmasq, response policy zones, rbldnsd zones.
 
-A rule that blocks a name is a row; one that allows, hides an element or matches a pattern is out of scope, since it accuses
-nobody by name.
+A rule that blocks a name is a row; one that allows, hides an element or matches a pattern is out of scope, since it
+accuses nobody by name.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _policy(owner: str, words: list[str], origin: str) -> Iterator[Parsed]:
 
 
 def parse_rbldnsd(lines: Iterable[bytes]) -> Iterator[Parsed]:
-    """``rbldnsd``: a dnset, dnhash or ip4set file; ``!name`` excludes, ``:address:text`` and ``$`` lines are no rows."""
+    """``rbldnsd``: a dnset, dnhash or ip4set file; ``!name`` excludes, ``:address:text`` and ``$`` are no rows."""
     for line in whole(lines):
         if line is None:
             yield TOO_LONG

@@ -1,6 +1,7 @@
 """Exchange formats: MISP events and STIX 2.1 bundles, streamed attribute by attribute and object by object.
 
-MISP: misp-standard.org core format; a row is an attribute. STIX: OASIS STIX 2.1; a row is an observable, in an indicator's
+MISP: misp-standard.org core format; a row is an attribute. STIX: OASIS STIX 2.1; a row is an observable, in an
+indicator's
 pattern or as an object of its own. Attributes not meant for detection and revoked indicators are out of scope.
 """
 
@@ -90,7 +91,7 @@ def parse_stix(lines: Iterable[bytes]) -> Iterator[Parsed]:
         kind = text_in(record, "type")
         if kind == "indicator":
             yield from _indicator(record)
-        elif kind == "url" or kind == "domain-name":
+        elif kind in ("url", "domain-name"):
             value = text_in(record, "value")
             yield NO_RECORD if value is None else Row(value, kind == "domain-name", None, None, text_in(record, "id"))
         elif kind in ("ipv4-addr", "ipv6-addr"):

@@ -40,7 +40,7 @@ def records(pieces: Iterable[bytes], tree: Tree) -> Iterator[tuple[str, Any] | B
     """Every record ``tree`` leads to, with the key or index it stands under; bad ones as BadRow."""
     walker = _Walker(pieces)
     try:
-        yield from walker.walk(tree, "")
+        yield from walker.walk(tree)
     except _CutShortError:
         yield CUT_SHORT
     except _BrokenError:
@@ -56,7 +56,7 @@ class _Walker:
         self._at = 0
         self._ended = False
 
-    def walk(self, tree: Tree, key: str) -> Iterator[tuple[str, Any] | BadRow]:
+    def walk(self, tree: Tree) -> Iterator[tuple[str, Any] | BadRow]:
         opening = self._peek()
         if opening == "[":
             yield from self._array(tree)
@@ -95,7 +95,7 @@ class _Walker:
             return
         below = tree[known]
         if below is not RECORD:
-            yield from self.walk(below, key)
+            yield from self.walk(below)
             return
         self._peek()
         try:
@@ -148,7 +148,7 @@ class _Walker:
                 raise _CutShortError
 
     def _more(self) -> bool:
-        """Read on, dropping what is behind; at least as much as is waiting, so that a long record is not tried for ever."""
+        """Read on, dropping what is behind; as much as is waiting, so that a long record is tried only a few times."""
         if self._ended:
             return False
         waiting = self._text[self._at :]

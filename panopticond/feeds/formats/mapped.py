@@ -1,7 +1,7 @@
 """Feeds in nobody's format: CSV, JSON and NDJSON whose columns or keys a mapping names.
 
-The mapping is a small TOML or JSON file (``feeds parse --map``, ``map_file`` in ``[[feed]]``). Without one, columns and keys
-are found by the names most providers use, and a JSON list of texts is a list of URIs or hosts.
+The mapping is a small TOML or JSON file (``feeds parse --map``, ``map_file`` in ``[[feed]]``). Without one, columns
+and keys are found by the names most providers use, and a JSON list of texts is a list of URIs or hosts.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _STATUS = re.compile(r"/status/([0-9]{1,20})")
 
 
 def parse_phishtank_csv(lines: Iterable[bytes]) -> Iterator[Parsed]:
-    """``phishtank-csv``: phish_id, url, phish_detail_url, submission_time, verified, verification_time, online, target."""
+    """``phishtank-csv``: phish_id, url, phish_detail_url, submission_time, verified, ..., online, target."""
     for record in fields(lines, comment=""):
         if isinstance(record, BadRow):
             yield record
@@ -97,7 +97,7 @@ def parse_jpcert_csv(lines: Iterable[bytes]) -> Iterator[Parsed]:
 
 
 def parse_tweetfeed_csv(lines: Iterable[bytes]) -> Iterator[Parsed]:
-    """``tweetfeed-csv``: date, user, type, value, tags, tweet; no header. The tweet's number is kept, its author is not."""
+    """``tweetfeed-csv``: date, user, type, value, tags, tweet; no header. The tweet's number is kept, no author."""
     for record in fields(lines, comment=""):
         if isinstance(record, BadRow):
             yield record

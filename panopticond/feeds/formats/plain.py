@@ -1,6 +1,7 @@
 """Lists of one name or URI a line: plain lists (squidGuard and UT1 too) and hosts files.
 
-Comments start with ``#``, ``;``, ``!`` or ``//`` at the start of a line or ``#`` after white space; a hash inside a URI is its own.
+Comments start with ``#``, ``;``, ``!`` or ``//`` at the start of a line or ``#`` after white space; a hash inside a
+URI is its own.
 """
 
 from __future__ import annotations

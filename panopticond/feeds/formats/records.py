@@ -1,7 +1,7 @@
 """Lines of CSV into fields, one record at a time, so that one broken quote costs one record and not the rest.
 
-Used by the CSV formats. A record is a line; one with an open quote takes up to CONTINUATION further lines, and when that does
-not close it, the line alone is bad and reading goes on behind it.
+Used by the CSV formats. A record is a line; one with an open quote takes up to CONTINUATION further lines, and when
+that does not close it, the line alone is bad and reading goes on behind it.
 """
 
 from __future__ import annotations

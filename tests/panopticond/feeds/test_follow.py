@@ -45,7 +45,7 @@ class Site:
             return 304, {"etag": reply["etag"]}, b""
         return status, dict(reply), body
 
-    async def visit(self, **changes: Any) -> FeedHealth:
+    async def visit(self) -> FeedHealth:
         self.now += dt.timedelta(hours=1)
         health, self.wait = await visit(
             self.spec, cast("Any", self.store), self.http, NAMES, self.now, lambda watch: self.new.append(watch.id)

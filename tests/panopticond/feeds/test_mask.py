@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from urllib.parse import quote, unquote
 
 import pytest
@@ -84,7 +85,7 @@ PEOPLE = st.from_regex(r"\A[a-z0-9]([a-z0-9._+-]{0,12}[a-z0-9])?@[a-z0-9]{1,10}(
     st.sampled_from(["", "&b=2", "/x"]),
 )
 @settings(max_examples=300, deadline=None)
-def test_never_keeps_an_address(person: str, encode, before: str, after: str) -> None:  # type: ignore[no-untyped-def]
+def test_never_keeps_an_address(person: str, encode: Callable[[str], str], before: str, after: str) -> None:
     """However an address is written, no look at the stored URI finds it: raw, decoded, base64-decoded."""
     indicator = normalise(Row(f"http://example.org/{before}{encode(person)}{after}"), ALL, "phishing")
     assert isinstance(indicator, Indicator)
