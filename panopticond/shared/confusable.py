@@ -30,6 +30,7 @@ _DOUBLE = {
 }  # fmt: skip
 _FOLDS = {"c": "e", "3": "e", "d": "b", "8": "b", "h": "b", "q": "g", "9": "g", "6": "g", "i": "l", "j": "l", "1": "l",
           "0": "o", "m": "n", "r": "n", "4": "a", "5": "s", "7": "t", "f": "t", "u": "v", "2": "z"}  # fmt: skip
+_GLANCE = str.maketrans("01i", "oll")
 _TABLE = bytes.maketrans("".join(_FOLDS).encode(), "".join(_FOLDS.values()).encode())
 
 
@@ -82,6 +83,15 @@ def substitutions(brand: str, label: str, limit: int = 2) -> int | None:
 def alike(letter: str, other: str) -> bool:
     """Whether two ASCII letters pass for each other."""
     return other in _SINGLE.get(letter, "")
+
+
+def same_at_a_glance(brand: str, label: str) -> bool:
+    """Whether only the closest of shapes differ: o and 0, l and 1 and i, m and rn, w and vv, d and cl."""
+    return _glance(brand) == _glance(label)
+
+
+def _glance(text: str) -> str:
+    return text.translate(_GLANCE).replace("rn", "m").replace("vv", "w").replace("cl", "d")
 
 
 def _moves(brand: str, at: int, label: str, here: int) -> list[tuple[int, int, int]]:

@@ -7,7 +7,7 @@ letters, where chance does not lead to other people's names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
 
 from panopticond.shared.confusable import alike
 from panopticond.shared.keyboard import neighbours
@@ -38,25 +38,28 @@ def kinds_of_one_edit(brand: str, label: str) -> tuple[str, ...]:
     return ("transposition",) if swapped and brand[at + 2 :] == label[at + 2 :] else ()
 
 
-def one_edit_labels(brand: str) -> Iterator[str]:
-    """Every label that :func:`kinds_of_one_edit` has a kind for, some of them twice; no leading or trailing hyphen."""
+def one_edit_labels(brand: str) -> list[str]:
+    """Every label that :func:`kinds_of_one_edit` has a kind for, some of them twice; no leading hyphen put in.
+
+    Comprehensions over whole alphabets: a scan asks for ten thousand brands at once.
+    """
     loose = len(brand) >= LOOSE_LENGTH
-    last = len(brand) - 1
+    found = [brand + other for other in ALPHABET[:-1]]
     for at, letter in enumerate(brand):
         head, tail = brand[:at], brand[at + 1 :]
-        yield head + tail
-        if at < last and letter != brand[at + 1]:
-            yield head + brand[at + 1] + letter + brand[at + 2 :]
-        for other in ALPHABET if loose else _likely(letter):
-            yield head + other + tail
-        before = brand[at - 1] if at else ""
-        for other in ALPHABET if loose else _near(before, letter):
-            if at or other != "-":
-                yield head + other + letter + tail
-        if at > 1:
-            yield head + "s" + letter + tail
-    for other in ALPHABET[:-1]:
-        yield brand + other
+        rest = letter + tail
+        found.append(head + tail)
+        if tail and letter != tail[0]:
+            found.append(head + tail[0] + letter + tail[1:])
+        if loose:
+            found += [head + other + tail for other in ALPHABET]
+            found += [head + other + rest for other in (ALPHABET if at else ALPHABET[:-1])]
+        else:
+            found += [head + other + tail for other in _likely(letter)]
+            found += [head + other + rest for other in _near(head[-1:], letter) if at or other != "-"]
+            if at > 1:
+                found.append(head + "s" + rest)
+    return found
 
 
 def _first_difference(brand: str, label: str) -> int:
@@ -103,12 +106,14 @@ def _replaced(brand: str, letter: str, other: str) -> tuple[str, ...]:
     return tuple(kinds)
 
 
+@functools.cache
 def _likely(letter: str) -> set[str]:
     vowels = _VOWELS if letter in _VOWELS else frozenset[str]()
     shapes = {other for other in ALPHABET if alike(letter, other)}
     return (shapes | vowels | _KEYS.get(letter, frozenset()) | _FLIPS.get(letter, frozenset())) - {letter}
 
 
+@functools.cache
 def _near(before: str, after: str) -> set[str]:
     keys = _KEYS.get(before, frozenset()) | _KEYS.get(after, frozenset())
     return set(keys) | {before, after, "-"} - {""}

@@ -31,7 +31,10 @@ _TLDS = frozenset(
 )  # fmt: skip
 
 
-class Hit(msgspec.Struct, frozen=True):
+_GLUED_TLDS = frozenset({"com", "net", "org", "info", "biz", "gov"})
+
+
+class Hit(msgspec.Struct, frozen=True, gc=False):
     """One way in which a label imitates a brand."""
 
     brand: str
@@ -63,6 +66,9 @@ class Protected:
         self._sounds: dict[str, list[str]] = {}
         self._heads: dict[str, list[str]] = {}
         self._tails: dict[str, list[str]] = {}
+        # By five letters and the length of the label: long brands with the length of their half.
+        self._long_heads: dict[tuple[str, int], list[tuple[str, int]]] = {}
+        self._long_tails: dict[tuple[str, int], list[tuple[str, int]]] = {}
         self._inside: dict[str, list[str]] = {}
         # Wherever eight letters of a brand stand in a label, five of them start at a multiple of four of the label.
         self._pieces: set[str] = set()
@@ -95,6 +101,10 @@ class Protected:
         if len(brand) >= GLUED_LENGTH:
             self._heads.setdefault(brand[:HALF], []).append(brand)
             self._tails.setdefault(brand[-HALF:], []).append(brand)
+        if len(brand) >= TWO_EDIT_LENGTH:
+            for length in range(len(brand) - 2, len(brand) + 3):
+                self._long_heads.setdefault((brand[:HALF], length), []).append((brand, len(brand) // 2))
+                self._long_tails.setdefault((brand[-HALF:], length), []).append((brand, len(brand) // 2))
         if len(brand) >= INSIDE_LENGTH:
             self._inside.setdefault(brand[:INSIDE_LENGTH], []).append(brand)
             self._pieces.update(brand[at : at + 5] for at in range(4))
@@ -156,21 +166,27 @@ class Protected:
         brands = self.brands.keys()
         heads = {head: tuple(of) for head, of in self._heads.items()}
         tails = {tail: tuple(of) for tail, of in self._tails.items()}
-        pieces = self._pieces
-        long_heads = {brand[:HALF] for brand in self.brands if len(brand) >= TWO_EDIT_LENGTH}
-        long_tails = {brand[-HALF:] for brand in self.brands if len(brand) >= TWO_EDIT_LENGTH}
+        pieces, inside = self._pieces, self._inside.keys()
+        long_heads = {head: tuple(brand[:half] for brand, half in of) for head, of in self._long_heads.items()}
+        long_tails = {tail: tuple(brand[-half:] for brand, half in of) for tail, of in self._long_tails.items()}
         for label in plain:
             head, tail = label[:HALF], label[-HALF:]
             if (
                 (head in heads and label.startswith(heads[head]))
                 or (tail in tails and label.endswith(tails[tail]))
                 or ("-" in label and not brands.isdisjoint(label.split("-")))
-                or label[4:9] in pieces
-                or (len(label) > 12 and (label[8:13] in pieces or (len(label) > 16 and _piece_after(label, pieces))))
+                or (
+                    (label[4:9] in pieces or (len(label) > 12 and _piece_after(label, pieces)))
+                    and not inside.isdisjoint([label[at : at + INSIDE_LENGTH] for at in range(1, len(label) - 7)])
+                )
             ):
                 for hit in self._around(label, ""):
                     yield label, hit
-            if (head in long_heads or tail in long_tails) and len(label) >= TWO_EDIT_LENGTH - 2:
+            length = len(label)
+            if length >= TWO_EDIT_LENGTH - 2 and (
+                ((head, length) in long_heads and label.startswith(long_heads[head, length]))
+                or ((tail, length) in long_tails and label.endswith(long_tails[tail, length]))
+            ):
                 for hit in self._two_slips(label, ""):
                     yield label, hit
 
@@ -214,7 +230,8 @@ class Protected:
                 continue
             steps = confusable.substitutions(brand, folded, 2 if len(brand) < LONG_LENGTH else 3)
             if steps is not None:
-                score = min(0.95, 0.6 + 0.04 * len(brand) - 0.1 * (steps - 1) + (0.1 if foreign else 0))
+                base = 0.6 if foreign or confusable.same_at_a_glance(brand, folded) else 0.45
+                score = min(0.95, base + 0.04 * len(brand) - 0.1 * (steps - 1) + (0.1 if foreign else 0))
                 yield Hit(brand, "homoglyph", steps, f"{foreign}{folded} looks like {brand}", max(score, 0.4))
 
     def _slips(self, folded: str, foreign: str) -> Iterator[Hit]:
@@ -227,8 +244,17 @@ class Protected:
         """Two slips in the same half of a long name: the other half stands as it is."""
         if len(folded) < TWO_EDIT_LENGTH - 2:
             return
-        for brand in {*self._heads.get(folded[:HALF], ()), *self._tails.get(folded[-HALF:], ())}:
-            if len(brand) >= TWO_EDIT_LENGTH and abs(len(brand) - len(folded)) <= 2 and _two_edits(brand, folded):
+        length = len(folded)
+        near = (
+            *self._long_heads.get((folded[:HALF], length), ()),
+            *self._long_tails.get((folded[-HALF:], length), ()),
+        )
+        for brand, half in dict.fromkeys(near):
+            if (
+                (folded.startswith(brand[:half]) or folded.endswith(brand[-half:]))
+                and _two_edits(brand, folded)
+                and not kinds_of_one_edit(brand, folded)
+            ):
                 score = 0.3 + 0.03 * len(brand)
                 yield Hit(brand, "replacement", 2, f"{foreign}two slips from {brand}", min(score, 0.8))
 
@@ -251,7 +277,7 @@ class Protected:
         rest = [word for word in (before.strip("-"), after.strip("-")) if word]
         words = [_DIGITS.sub("", word) for text in rest for word in text.split("-")]
         tld = after.strip("-").split("-", 1)[0]
-        if tld in _TLDS and (len(words) == 1 or "-" in folded):
+        if tld in _GLUED_TLDS or (tld in _TLDS and after.startswith("-")):
             return Hit(brand, "tld-in-label", 0, f"{foreign}{brand} with .{tld} written into the label", 0.9)
         lured = [word for word in words if word and self._lure(word)]
         token = brand in tokens
@@ -310,7 +336,7 @@ _REASONS = {
 
 
 def _piece_after(label: str, pieces: set[str]) -> bool:
-    return any(label[at : at + 5] in pieces for at in range(12, len(label) - 4, 4))
+    return any(label[at : at + 5] in pieces for at in range(8, len(label) - 4, 4))
 
 
 def _slip_hits(brand: str, label: str, foreign: str) -> Iterator[Hit]:
@@ -336,12 +362,15 @@ def _words(name: str) -> list[str]:
 
 def _two_edits(brand: str, label: str) -> bool:
     """Whether one or two insertions, omissions or replacements lead from one to the other."""
-    while brand and label and brand[0] == label[0]:
-        brand, label = brand[1:], label[1:]
-    while brand and label and brand[-1] == label[-1]:
-        brand, label = brand[:-1], label[:-1]
-    if max(len(brand), len(label)) <= 2:
-        return bool(brand or label)
-    if len(brand) != len(label) or brand[1:-1] != label[1:-1]:
-        return brand[1:] == label[:-1] or label[1:] == brand[:-1]
-    return True
+    at, stop = 0, min(len(brand), len(label))
+    while at < stop and brand[at] == label[at]:
+        at += 1
+    end = 0
+    while end < stop - at and brand[-1 - end] == label[-1 - end]:
+        end += 1
+    one, other = brand[at : len(brand) - end], label[at : len(label) - end]
+    if max(len(one), len(other)) <= 2:
+        return bool(one or other)
+    if len(one) == len(other) and one[1:-1] == other[1:-1]:
+        return True
+    return one[1:] == other[:-1] or other[1:] == one[:-1]
