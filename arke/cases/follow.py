@@ -122,8 +122,10 @@ class Follower:
         """Whether a notice that waited may still go: some case of it is in the snapshot and looks no better now."""
         for case_id in notice.case_ids:
             item = find(case_id)
-            if item is None:
+            if item is None or (item.case.state == "mitigated") != (notice.template == "resolved"):
                 continue
+            if notice.template == "resolved":
+                return True
             history = await self._ledger.history(case_id, item.case.opening)
             looked = await self._look(item.case, ladder.due_indicators(item.case, history.decisions))
             if looked.recheck.decision in ("go", "unchecked") or history.decisions.get("recheck") == "approved":
@@ -219,9 +221,10 @@ class Follower:
             sent, waits = 0, ""
             for contact in plan.contacts:
                 key = (self._ledger.party(contact.address), ladder.template_for(plan.step, contact.role))
-                if ladder.knows(checked.case, plan.history.told, key[0]):
+                resolved = plan.step.template == "resolved"
+                if not resolved and ladder.knows(checked.case, plan.history.told, key[0]):
                     continue
-                if incidents[key] > self._config.limits.digest_above:
+                if not resolved and incidents[key] > self._config.limits.digest_above:
                     digests[key].append((checked, contact))
                 elif refusal := budget.refuse(key[0], [plan.case.domain]):
                     waits = refusal
@@ -252,6 +255,8 @@ class Follower:
 
     async def _recheck(self, plan: Planned, outcomes: list[Outcome]) -> Checked | None:
         case, decisions = plan.case, plan.history.decisions
+        if plan.step.template == "resolved":  # the snapshot says mitigated: nothing to look at
+            return Checked(plan, case, Recheck("go", "mitigated", self._clock.now()))
         due = ladder.due_indicators(case, decisions)
         if not plan.contacts:  # everybody knows already: nothing to look at
             return Checked(
@@ -334,9 +339,12 @@ class Follower:
         if self._drafts is not None:
             return
         case, step = checked.case, checked.plan.step
+        if step.template == "resolved":
+            for reason in ("registrar-rung", "recheck"):
+                await self._ledger.settle_queue(case.id, case.opening, reason)
         said = checked.plan.history.said if checked.plan.history.opening == case.opening else frozenset()
         await self._ledger.complete(case.id, case.opening, step.rung, said | case.said, self._clock.now())
-        if ladder.stands_in_review(case):
+        if step.template != "resolved" and ladder.stands_in_review(case):
             await self._hold(case, "registry-review")
 
 

@@ -20,10 +20,11 @@ HOLDERS: tuple[Role, ...] = ("registrant", "administrative", "technical")
 REGISTRARS: tuple[Role, ...] = ("abuse", "registrar")
 """The registrar's abuse contact before the registrar's general one; the first there is gets the mail."""
 BETWEEN_RUNGS = dt.timedelta(hours=24)
-REGISTRAR_RUNG, REVIEW_RUNG = 2, 3
+REGISTRAR_RUNG, REVIEW_RUNG, RESOLVED_RUNG = 2, 3, 9
 REFUSALS = frozenset({"rejected", "withheld"})
 RUNG_REASONS = frozenset({"registrar-rung", "registry-review"})
 """A rejection of one of these concerns its own rung; of any other reason, the whole case."""
+_PENDING = frozenset({"queued", "sending", "retry", "unknown"})
 _OVER = frozenset({"mitigated-dns", "mitigated-content", "changed"})
 
 
@@ -57,6 +58,8 @@ class History(msgspec.Struct, frozen=True):
 
 def step(case: Case, history: History, now: dt.datetime, settings: Ladder) -> Step:
     """What is to be done for a case now; ``hold`` names why a person must decide."""
+    if case.state == "mitigated":
+        return _resolved(case, history)
     if case.state != "open":
         return Step(case.id, "nothing", f"the incident is {case.state}")
     if history.opening != case.opening:
@@ -99,7 +102,7 @@ def stands_in_review(case: Case) -> bool:
 
 def template_for(step: Step, role: Role) -> Template:
     """The template a party of this role gets: the registrar's is its own."""
-    return "registrar" if role in REGISTRARS else step.template
+    return "registrar" if role in REGISTRARS and step.template != "resolved" else step.template
 
 
 def parties(
@@ -108,7 +111,10 @@ def parties(
     """The contacts to write to now, each unique address once in the order of the roles, and why there are none.
 
     Left out are those who were told all this in this opening. A contact inside the abused domain never suffices alone.
+    That a case is resolved is said to those alone who took a mail about it.
     """
+    if step.template == "resolved":
+        return _to_be_released(case, step, contacts, told, party), ""
     chosen: dict[str, Contact] = {}
     registrar_chosen = False
     for role in step.roles:
@@ -142,6 +148,33 @@ def inside(domain: str, address: str) -> bool:
     """Whether a mail address lies in the abused domain itself, whose holder of the moment may be the abuser."""
     host = address.rpartition("@")[2].lower().rstrip(".")
     return host == domain or host.endswith("." + domain)
+
+
+def _resolved(case: Case, history: History) -> Step:
+    """The case is over by the snapshot: whoever accepted a mail of this opening hears so once, and nothing else."""
+    accepted = [told for told in history.told if told.opening == case.opening and told.state == "accepted"]
+    if not accepted or (history.opening == case.opening and history.rung >= RESOLVED_RUNG):
+        return Step(case.id, "nothing", "the incident is mitigated")
+    if any(told.opening == case.opening and told.state in _PENDING for told in history.told):
+        return Step(case.id, "nothing", "mitigated; a notice of it is still on its way")
+    if refusal := _refusal(history.decisions):
+        return Step(case.id, "nothing", f"{refusal} by a person")
+    return Step(case.id, "send", "mitigated", RESOLVED_RUNG, "resolved", (*HOLDERS, *REGISTRARS))
+
+
+def _to_be_released(
+    case: Case, step: Step, contacts: Sequence[Contact], told: Sequence[Told], party: Callable[[str], str]
+) -> tuple[Contact, ...]:
+    """The contacts who took a notice of this opening and have not heard that it is over."""
+    here = [item for item in told if item.opening == case.opening and item.state != "withdrawn"]
+    released = {item.party for item in here if item.template == "resolved"}
+    owed = {item.party for item in here if item.state == "accepted"} - released
+    chosen: dict[str, Contact] = {}
+    for role in step.roles:
+        for contact in (contact for contact in contacts if contact.role == role):
+            if party(contact.address) in owed:
+                chosen.setdefault(contact.address.lower(), contact)
+    return tuple(chosen.values())
 
 
 def _refusal(decisions: Mapping[str, str]) -> str:

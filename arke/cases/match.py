@@ -1,4 +1,4 @@
-"""A verified snapshot's tables into cases: one per open incident, with its indicators and the evidence for each (pure).
+"""A verified snapshot's tables into cases: one per open or lately mitigated incident, with its evidence (pure).
 
 First step of arke after ``watch``; the zone, where there is one, says whether the registry itself delegates the name.
 What was seen is taken from the round in which an indicator was last active, one line a vantage.
@@ -23,6 +23,8 @@ from panopticond.shared.tables import DomainRow, HostRow, IncidentRow, Observati
 Tables = Mapping[str, Sequence[Any]]
 SILENT_LICENCES = frozenset({"verdict-only", "no-store"})
 """Feeds of these classes never cause a notice (design section 7)."""
+RESOLVED_WITHIN = dt.timedelta(days=30)
+"""A case mitigated longer ago than this is no news to anybody."""
 
 
 class Matched(msgspec.Struct, frozen=True):
@@ -42,7 +44,7 @@ class _Index(msgspec.Struct, frozen=True):
 
 
 def match(tables: Tables, owners: Collection[str] | None) -> list[Matched]:
-    """One case per open incident; ``owners`` are the names the registry's zone delegates, None without a zone."""
+    """One case per incident that is open or was mitigated lately; ``owners`` are the zone's names, None without one."""
     index = _Index(
         {row.name: row for row in tables["domain"]},
         _grouped(tables["sighting"]),
@@ -56,11 +58,11 @@ def match(tables: Tables, owners: Collection[str] | None) -> list[Matched]:
     for row in tables["host"]:
         if row.indicator is not None and row.decision != "dismiss":
             by_domain[row.domain].append(_indicator(row.indicator, None, row, index))
-    tld = tables["snapshot"][0].tld
+    tld, ended = tables["snapshot"][0].tld, parse_rfc3339(tables["snapshot"][0].to_at)
     return [
         _matched(incident, tld, by_domain[incident.domain], index, owners)
         for incident in tables["incident"]
-        if incident.state == "open"
+        if incident.state == "open" or _lately_mitigated(incident, ended)
     ]
 
 
@@ -73,6 +75,11 @@ def reclassified(matched: Matched, registered: dt.datetime | None, registrar: st
         return case  # the same facts: the snapshot's judgement stands, which saw more names than this one
     again = classify(msgspec.structs.replace(matched.facts, registered=registered))
     return msgspec.structs.replace(case, registered_at=registered, abuse_class=again.abuse_class, reasons=again.reasons)
+
+
+def _lately_mitigated(incident: IncidentRow, ended: dt.datetime) -> bool:
+    closed = _time(incident.closed)
+    return incident.state == "mitigated" and closed is not None and ended - closed < RESOLVED_WITHIN
 
 
 def _grouped(rows: Iterable[Any]) -> dict[str, list[Any]]:

@@ -36,10 +36,14 @@ class Recipe(msgspec.Struct, frozen=True):
     address: Literal["v4", "v6"] = "v4"
     delegation: Literal["delegated", "absent", "servfail"] = "delegated"
     delegation_later: Literal["absent", "hold-ns"] | None = None
+    returns: bool = False
+    """Whether the delegation comes back a day after the change."""
     where: Where = "path"
     uris: int = 1
     feeds: tuple[str, ...] = ()
     """Feeds that list it; empty: one of the reputable phishing feeds."""
+    joins: str | None = None
+    """A feed that lists it too, from the change on: what was told is no longer all."""
     listed_hours: tuple[float, float | None] = (0.0, None)
     """Earliest listing and end, in hours after the start."""
     age_days: tuple[int, int] = (400, 700)
@@ -66,7 +70,12 @@ class Recipe(msgspec.Struct, frozen=True):
     @property
     def changes(self) -> bool:
         """Whether the world changes for it during the run."""
-        return self.later is not None or self.address_later is not None or self.delegation_later is not None
+        return (
+            self.later is not None
+            or self.joins is not None
+            or self.address_later is not None
+            or self.delegation_later is not None
+        )
 
 
 def _dark(later: dict[str, Any]) -> Recipe:
@@ -152,6 +161,8 @@ RECIPES: dict[str, Recipe] = {
     "several-uris": Recipe(uris=3),
     "several-threats": Recipe(feeds=("openlist", "urlcatch")),
     "malware": Recipe(feeds=("urlcatch",)),
+    "another-threat": Recipe(feeds=("openlist",), joins="urlcatch"),
+    "reopened": Recipe(delegation_later="absent", returns=True),
     "servfail": _never("indeterminate", delegation="servfail", delegation_truth="indeterminate"),
     "unsubscribe-uri": _never("indeterminate", where="unsubscribe"),
     "late-listing": Recipe(listed_hours=(29.0, None), publication=1),

@@ -128,7 +128,7 @@ class ExpectedNotice(msgspec.Struct, frozen=True):
 
     domain: str
     host: str | None
-    template: Literal["new", "malicious", "registrar"]
+    template: Literal["new", "malicious", "registrar", "reminder", "resolved", "reopened"]
     recipient: str
     not_before: dt.datetime
 

@@ -9,6 +9,8 @@ import datetime as dt
 import random
 from typing import Any
 
+import msgspec
+
 from tests.lab.behaviours import Recipe
 from tests.lab.model import (
     Behaviour,
@@ -30,6 +32,8 @@ _DIRECTORIES = ("documents", "portale", "fr", "step", "home1", "mobile", "de", "
 VICTIM = "victim@person.example"
 _ROLES = (("registrant",), ("administrative",), ("technical",))
 _HOUR = dt.timedelta(hours=1)
+SETTLES, CONTENT_SETTLES = 8 * _HOUR, 31 * _HOUR
+"""From a change to a publication that must know of it: a round, or the day a page must stay away and a round."""
 
 
 class Plot:
@@ -71,6 +75,9 @@ def plant(plot: Plot) -> Domain:
     texts = [_indicator(plot, at) for at in range(recipe.uris)]
     hosts = _hosts(plot, [text for text, _ in texts])
     listings = tuple(_listing(plot, feed, text) for text, _ in texts for feed in _feeds(plot))
+    if recipe.joins is not None:
+        joined = (_listing(plot, recipe.joins, text) for text, _ in texts)
+        listings += tuple(msgspec.structs.replace(listing, start=plot.change) for listing in joined)
     return Domain(
         name=plot.name,
         tld=plot.tld,
@@ -170,7 +177,12 @@ def _delegation(plot: Plot) -> tuple[Delegation, ...]:
     first = Delegation(plot.start - dt.timedelta(days=3000), plot.recipe.delegation)
     if plot.recipe.delegation_later is None:
         return (first,)
-    return (first, Delegation(plot.change, plot.recipe.delegation_later))
+    gone = Delegation(plot.change, plot.recipe.delegation_later)
+    return (
+        (first, gone, Delegation(plot.change + dt.timedelta(days=1), first.kind))
+        if plot.recipe.returns
+        else (first, gone)
+    )
 
 
 def _person(plot: Plot) -> str:
@@ -229,15 +241,32 @@ def _truth(plot: Plot, parties: tuple[Party, ...]) -> DomainTruth:
         expected = [("malicious", parties[0].address), ("registrar", plot.registrar_abuse)]
     elif recipe.notice == "new":
         expected = [("new", address) for address in dict.fromkeys(party.address for party in parties)]
+    moments = [(template, recipient, not_before) for template, recipient in expected]
+    if expected:
+        moments += [(template, recipient, since) for template, since in _afterwards(plot) for _, recipient in expected]
     return DomainTruth(
         domain=plot.name,
         abuse_class=recipe.abuse_class if recipe.rdap in ("none", "429-once") else None,
         review=recipe.review,
         notices=tuple(
-            ExpectedNotice(plot.name, None, template, recipient, not_before)  # type: ignore[arg-type]
-            for template, recipient in expected
+            ExpectedNotice(plot.name, None, template, recipient, since)  # type: ignore[arg-type]
+            for template, recipient, since in moments
         ),
     )
+
+
+def _afterwards(plot: Plot) -> list[tuple[str, dt.datetime]]:
+    """What everybody who was told must hear later, and since when it is so: over, more of it, or back again."""
+    recipe, back = plot.recipe, plot.change + dt.timedelta(days=1)
+    due: list[tuple[str, dt.datetime, dt.timedelta]] = []
+    if recipe.joins is not None:
+        due = [("reminder", plot.change, SETTLES)]
+    elif recipe.returns:
+        due = [("resolved", plot.change, SETTLES), ("reopened", back, SETTLES)]
+    elif recipe.changes and recipe.state in ("mitigated-dns", "mitigated-content"):
+        due = [("resolved", plot.change, SETTLES if recipe.state == "mitigated-dns" else CONTENT_SETTLES)]
+    last = plot.publications[-1]
+    return [(template, since) for template, since, settles in due if since + settles <= last]
 
 
 def _indicator_truth(plot: Plot, key: str) -> IndicatorTruth:
@@ -248,10 +277,17 @@ def _indicator_truth(plot: Plot, key: str) -> IndicatorTruth:
         behaviour=plot.behaviour,
         state=recipe.state,
         delegation=recipe.delegation_truth,
-        changed_at=plot.change if recipe.changes else None,
+        changed_at=_last_change(plot),
         cloaked=recipe.cloaked,
         validated=recipe.validated,
     )
+
+
+def _last_change(plot: Plot) -> dt.datetime | None:
+    """When the state last changed; a further listing changes none."""
+    if plot.recipe.joins is not None or not plot.recipe.changes:
+        return None
+    return plot.change + dt.timedelta(days=1) if plot.recipe.returns else plot.change
 
 
 def _shared(plot: Plot) -> Domain:

@@ -17,7 +17,6 @@ from tests.lab.model import Domain, ExpectedNotice, IndicatorTruth, World
 from tests.lab.world import behaviour_counts
 
 CHECK_INTERVAL = dt.timedelta(hours=6)
-RESOLVED = frozenset({"mitigated-dns", "mitigated-content"})
 
 
 class Mail(msgspec.Struct, frozen=True):
@@ -246,8 +245,6 @@ def _wrong(
     if recipient in {address.lower() for address in truth.may_notice}:
         return None
     addressed = recipient in {known.recipient.lower() for known in truth.notices}
-    if template == "resolved" and addressed and all(entry.state in RESOLVED for entry in domains[domain].indicators):
-        return None
     return (
         f"{domains[domain].behaviour}: not to this recipient"
         if not addressed

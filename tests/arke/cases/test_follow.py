@@ -20,7 +20,7 @@ from arke.mail import template
 from arke.mail.outbox import Outbox
 from arke.mail.smtp import Reply
 from arke.model import Case, CaseIndicator, Contact, Contacts, Notice, Recheck
-from panopticond.shared.clock import Clock
+from panopticond.shared.clock import Clock, rfc3339
 from tests.arke.made import NOW, tables
 
 
@@ -276,3 +276,43 @@ async def test_a_waiting_notice_is_right_only_while_its_case_is_open(room: Room)
     room.again()
     room.look.decision = "cancel"
     assert not await room.follower.still_right(notice, {found.case.id: found}.get)
+
+
+async def test_mitigated_is_told_once_to_those_who_were_told(room: Room) -> None:
+    """The snapshot says mitigated: one more mail to the same holder, without a look, and then silence; reopening begins anew."""
+    await room.through()
+    assert await room.deliver() == ["holder@bad.zz.isp.zz"]
+    room.look.decision = "cancel"
+    over = tables()
+    row = over["incident"][0]
+    over["incident"] = [msgspec.structs.replace(row, state="mitigated", closed=rfc3339(NOW), how="content")]
+    assert (await room.follow(match(over, None), 2))["bad.zz"][0] == "sent"
+    assert await room.follow(match(over, None), 3) == {}
+    assert len(await room.deliver()) == 2
+    assert room.sent[1].template == "resolved"
+    room.look.decision = "go"
+    back = tables()
+    back["incident"] = [msgspec.structs.replace(row, reopened=rfc3339(NOW))]
+    assert (await room.follow(match(back, None), 4))["bad.zz"][0] == "sent"
+    await room.deliver()
+    assert [notice.template for notice in room.sent] == ["new", "resolved", "reopened"]
+    assert len({notice.message_id for notice in room.sent}) == 3
+
+
+async def test_the_registrar_is_told_once_a_person_approves(room: Room) -> None:
+    """A day after the first accepted mail the registrar rung waits; approved, the registrar's desk gets its own mail; withheld ends it."""
+    room.book.known["bad"] = Contacts(
+        "bad.zz", (Contact("registrant", "a@isp.zz", "rdap"), Contact("abuse", "desk@reg.zz", "rdap"))
+    )
+    await room.through()
+    await room.deliver()
+    room.clock.at = NOW + dt.timedelta(hours=25)
+    assert (await room.through(serial=2))["bad.zz"] == ("hold", "registrar-rung")
+    (entry,) = await room.ledger.queue(waiting_only=True)
+    await room.ledger.decide(str(entry.id), "approve", room.clock.at)
+    assert (await room.through(serial=2))["bad.zz"][0] == "sent"
+    assert await room.deliver() == ["a@isp.zz", "desk@reg.zz"]
+    assert room.sent[1].template == "registrar"
+    await room.ledger.decide(str(entry.id), "withhold", room.clock.at)
+    room.clock.at = NOW + dt.timedelta(hours=80)
+    assert await room.through(serial=3) == {}

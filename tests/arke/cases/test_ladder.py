@@ -176,3 +176,30 @@ def test_reviewed_indicators_are_left_out_until_confirmed() -> None:
     assert [item.id for item in due_indicators(both, {})] == ["i1"]
     assert len(due_indicators(both, {"review": "approved"})) == 2
     assert step(both, done(), NOW, SETTINGS).action == "nothing"
+
+
+def test_resolved_is_said_once_to_those_who_took_a_mail() -> None:
+    """A mitigated case is told to whoever accepted a mail of this opening, to nobody else and not twice."""
+    over = case(state="mitigated")
+    assert step(over, History(), NOW, SETTINGS).action == "nothing"
+    assert step(over, done(told=(told(accepted=None, state="failed"),)), NOW, SETTINGS).action == "nothing"
+    found = step(over, done(), NOW, SETTINGS)
+    assert (found.action, found.template, found.rung) == ("send", "resolved", 9)
+    assert template_for(found, "abuse") == "resolved"
+    known = contacts(registrant="h", technical="other", administrative="h").contacts
+    assert [item.address for item in parties(over, found, known, done().told, str)[0]] == ["h"]
+    assert parties(over, found, known, (*done().told, told(template="resolved")), str) == ((), "")
+    assert step(over, done(9), NOW, SETTINGS).action == "nothing"
+    assert step(over, done(decisions={"popular": "withheld"}), NOW, SETTINGS).action == "nothing"
+
+
+def test_resolved_waits_for_a_notice_on_its_way() -> None:
+    """While a notice of this opening may still arrive, nobody hears that it is over."""
+    late = done(told=(told(), told("b", accepted=None, state="retry")))
+    assert step(case(state="mitigated"), late, NOW, SETTINGS).action == "nothing"
+
+
+def test_a_later_opening_is_a_reopening_for_those_who_were_told() -> None:
+    """Back within ninety days: the first rung again, with its own template."""
+    again = case(reopened=(NOW,))
+    assert step(again, done(9), NOW, SETTINGS).template == "reopened"
