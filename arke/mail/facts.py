@@ -119,7 +119,7 @@ def _evidence(seen: Evidence) -> dict[str, str]:
     return {
         "at": moment(seen.at),
         "vantage": harmless(seen.vantage),
-        "country": harmless(seen.country),
+        "country": harmless(seen.country) or "our resolver",  # an address is asked of no country's vantage
         "outcome": harmless(seen.outcome),
         "status": harmless(seen.status),
         "title": harmless(seen.title),
