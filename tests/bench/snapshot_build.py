@@ -148,7 +148,7 @@ def main(arguments: list[str]) -> int:
         else:
             print(json.dumps(trio.run(publish, folder)))
         return 0
-    count = int(arguments[0]) if arguments else INDICATORS
+    count = next((int(text) for text in arguments if text.isdigit()), INDICATORS)
     with tempfile.TemporaryDirectory(prefix="snapshot-build-") as folder:
         child = [sys.executable, "-m", "tests.bench.snapshot_build", "--child"]
         subprocess.run([*child, "fill", folder, str(count)], check=True)
