@@ -72,7 +72,7 @@ async def status(parts: Parts, health: Health, request: Mapping[str, Any]) -> Ma
     return {
         "version": __version__,
         "now": rfc3339(now),
-        "wrong": _wrong(health, feeds, share),
+        "wrong": _wrong(health, feeds, share, parts.authorities.silent()),
         "indicators": len(parts.window),
         "rounds": health.rounds,
         "outcomes": dict(sorted(health.outcomes.items())),
@@ -84,7 +84,7 @@ async def status(parts: Parts, health: Health, request: Mapping[str, Any]) -> Ma
     }
 
 
-def _wrong(health: Health, feeds: list[dict[str, Any]], share: float | None) -> list[str]:
+def _wrong(health: Health, feeds: list[dict[str, Any]], share: float | None, silent: tuple[str, ...] = ()) -> list[str]:
     wrong = [
         f"feed {feed['name']} is {feed['state']}: {feed['reason']}"
         for feed in feeds
@@ -92,6 +92,8 @@ def _wrong(health: Health, feeds: list[dict[str, Any]], share: float | None) -> 
     ]
     wrong += [f"Quad9: {problem}" for problem in health.quad9_problems]
     wrong += health.components.wrong()
+    if silent:
+        wrong.append(f"name servers that do not answer: {', '.join(silent[:8])}")
     if health.tranco_problem:
         wrong.append(health.tranco_problem)
     if share is not None and share < COVERAGE_ALARM:

@@ -55,6 +55,7 @@ class Parts(msgspec.Struct, frozen=True):
     names: Names
     feeds: tuple[FeedSpec, ...]
     guard: Guard
+    authorities: DnsClient
     resolvers: Resolvers
     prober: Prober
     tranco: Tranco | None
@@ -124,6 +125,7 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
             names=names,
             feeds=feeds,
             guard=guard,
+            authorities=to_authorities,
             resolvers=resolvers,
             prober=Prober(probes, plans, must_not_fetch=must_not_fetch, every=_every(config)),
             tranco=tranco,

@@ -98,6 +98,10 @@ class DnsClient:
             "waiting": sum(len(sock.waiting) for sock in sockets),
         }
 
+    def silent(self) -> tuple[str, ...]:
+        """The servers that left the last query, with all its attempts, unanswered; by their texts."""
+        return tuple(sorted(text for text, state in self._servers.items() if state.unanswered))
+
     async def query(
         self, server: str, name: str, kind: str, *, recursion: bool, klass: str = "IN"
     ) -> Answer | NoAnswer:
@@ -132,9 +136,11 @@ class DnsClient:
                 cookie_retried = True
                 attempt -= 1
                 continue
+            state.unanswered = 0
             return Answer(
                 server, got.rcode, got.aa, got.ra, got.tc, got.ad, got.answer, got.authority, got.additional, got.ede
             )
+        state.unanswered += 1
         return NoAnswer(server, reason)
 
     def _server(self, text: str) -> Server:

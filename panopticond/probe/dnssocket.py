@@ -134,6 +134,8 @@ class Server:
         self.server_cookie = b""
         self.no_edns_until = 0.0
         self.case_broken = False
+        self.unanswered = 0
+        """Queries in a row without an answer."""
 
     def forget(self, sock: Socket) -> None:
         """Give this socket no new query."""

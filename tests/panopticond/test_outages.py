@@ -121,6 +121,7 @@ class Watcher:
 
     def __init__(self, parts: Parts, number: int) -> None:
         self.clock, self.health, self.number = Hands(), Health(), number
+        self.silent = parts.authorities.silent
         self.duty = Duty(
             parts.window, parts.store, parts.prober, self.clock, parts.judge, parts.listing_of, self.health.count
         )
@@ -149,7 +150,7 @@ OUTAGES = {
     "quad9": ({"quad9"}, "Quad9", "active"),
     "web risk": ({"webrisk"}, "Web Risk", "active"),
     "rdap": ({"rdap"}, "RDAP of .zz", "active"),
-    "one TLD server": ({"tld-1"}, "", "active"),
+    "one TLD server": ({"tld-1"}, "127.0.0.1:", "active"),
     "all TLD servers": ({"tld-1", "tld-2"}, "servers of .zz", "indeterminate"),
     "our own network": (
         {"near", "far", "quad9", "resolver", "webrisk", "rdap", "tld-1", "tld-2"},
@@ -172,11 +173,12 @@ async def test_an_outage_mitigates_nothing_is_named_and_heals(name: str, nursery
         during = await watcher.rounds(32)
         assert {one.verdict.state for one in during} == {state}
         assert all(one.verdict.last_active is not None for one in during)
-        assert cause in " / ".join(watcher.health.components.wrong())
+        assert cause in " / ".join([*watcher.health.components.wrong(), *watcher.silent()])
         net.down = set()
         after = await watcher.rounds(5)
         assert {one.verdict.state for one in after} == {"active"}
         assert watcher.health.components.wrong() == []
+        assert watcher.silent() == ()
 
 
 async def test_absence_needs_two_servers_however_long_one_is_down(nursery: trio.Nursery, tmp_path: Path) -> None:
