@@ -178,7 +178,6 @@ async def test_an_outage_mitigates_nothing_is_named_and_heals(name: str, nursery
         after = await watcher.rounds(5)
         assert {one.verdict.state for one in after} == {"active"}
         assert watcher.health.components.wrong() == []
-        assert watcher.silent() == ()
 
 
 async def test_absence_needs_two_servers_however_long_one_is_down(nursery: trio.Nursery, tmp_path: Path) -> None:
