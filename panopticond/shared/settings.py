@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -112,6 +112,8 @@ def _faults(data: object, kind: Any, path: str) -> list[str]:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (list, tuple) and isinstance(data, list) and arguments:
         return [fault for at, item in enumerate(data) for fault in _faults(item, arguments[0], f"{path}[{at}]")]
+    if origin is Annotated and isinstance(data, list) and (faults := _faults(data, arguments[0], path)):
+        return faults  # the items' own paths; only then how many there may be
     if origin is dict and isinstance(data, dict):
         return [fault for key, item in data.items() for fault in _faults(item, arguments[1], f"{path}.{key}")]
     try:
