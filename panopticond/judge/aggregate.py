@@ -1,7 +1,8 @@
 """The figures of a snapshot, DAAR-style, from its own table rows: how many, of what, and how sure. Pure.
 
 After build has judged every indicator: unique domains, hosts and URIs by threat, listed against validated; by
-delegation and class; incidents by what became of them; rates with exact Poisson intervals where the zone size is known.
+delegation and class; incidents by what became of them and how long they lasted (``survival``); rates with exact Poisson
+intervals where the zone size is known.
 -1 means "nobody can say": a threat without a working feed, or a day without its checks. Never 0 for that.
 """
 
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from panopticond.judge.survival import mitigation
 from panopticond.model import STATES, THREATS
 from panopticond.shared.tables import AggregateRow, FeedRow, HostRow, IncidentRow, SightingRow, SnapshotRow, UriRow
 
@@ -78,6 +80,7 @@ def aggregates(
     rows += _by_domain(tables, listed, validated)
     rows += _by_state(items)
     rows += _incidents(tables["incident"], snapshot)
+    rows += mitigation(tables["incident"], tables["domain"], snapshot)
     rows += [_figure("could_not_check", count, dimension=reason) for reason, count in sorted(unchecked.items())]
     coverage = snapshot.checks_done / snapshot.checks_due if snapshot.checks_due else 1.0
     return [*rows, _figure("coverage", round(coverage, 6))]

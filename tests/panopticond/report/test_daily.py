@@ -59,7 +59,7 @@ def incident(name: str, **changes: Any) -> IncidentRow:
 
 def tables(**rows: list[Any]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {name: [] for name in TABLES}
-    found |= {"snapshot": [SNAPSHOT], "feed": [FEED]} | rows
+    found.update({"snapshot": [SNAPSHOT], "feed": [FEED], **rows})
     found["aggregate"] = aggregates(found, vantage_worked=True, unchecked={"web:timeout": 3})
     return found
 
