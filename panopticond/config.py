@@ -95,6 +95,8 @@ class Feed(Section, frozen=True):
     licence: Licence | None = None
     absence: Absence | None = None
     trust: Trust | None = None
+    map_file: str | None = None
+    """For the formats csv, json and ndjson: the mapping of their columns or keys, as ``feeds parse --map`` takes it."""
     max_bytes: Positive = 64 << 20
     max_inflated_bytes: Positive = 256 << 20
 

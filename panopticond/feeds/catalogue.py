@@ -11,6 +11,7 @@ import msgspec
 
 from panopticond.config import Feed
 from panopticond.feeds.formats import FORMATS
+from panopticond.feeds.formats.mapped import read_map
 from panopticond.model import Absence, Licence, Threat, Trust
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import seconds
@@ -226,7 +227,7 @@ def resolve(feed: Feed) -> FeedSpec:
     base = known or FeedSpec(feed.name, feed.url or "", feed.format or "")
     given = {
         key: value
-        for key in ("url", "format", "threat", "key_file", "licence", "absence", "trust")
+        for key in ("url", "format", "threat", "key_file", "licence", "absence", "trust", "map_file")
         if (value := getattr(feed, key)) is not None
     }
     own_address = feed.url is not None and (known is None or feed.url != known.url)
@@ -238,8 +239,20 @@ def resolve(feed: Feed) -> FeedSpec:
         if every < spec.least:
             problems.append(f"feed.{feed.name}.every: the provider allows one request in {spec.least:.0f} s at most")
         spec = msgspec.structs.replace(spec, every=every)
+    if spec.map_file is not None:
+        problems += _map_problems(spec)
     if spec.needs_key and spec.key_file is None:
         problems.append(f"feed.{feed.name}.key_file: this feed needs a key; put it into a file and name the file here")
     if problems:
         raise ConfigurationError(problems)
     return msgspec.structs.replace(spec, stale_after=max(spec.stale_after, 4 * spec.every))
+
+
+def _map_problems(spec: FeedSpec) -> list[str]:
+    if FORMATS[spec.format].mapped is None:
+        return [f"feed.{spec.name}.map_file: the format {spec.format} takes no mapping"]
+    try:
+        read_map(spec.map_file or "")
+    except ConfigurationError as error:
+        return [f"feed.{spec.name}.map_file: {problem}" for problem in error.problems]
+    return []

@@ -10,17 +10,21 @@ import datetime as dt
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, cast
 
 import trio
+from msgspec.structs import replace
 
 from panopticond.feeds.catalogue import FeedSpec
 from panopticond.feeds.fetch import Fetched, body_sha256, fetch
 from panopticond.feeds.formats import FORMATS
-from panopticond.feeds.health import Attempt, assess, content_changed, may_end_sightings
+from panopticond.feeds.formats.mapped import read_map
+from panopticond.feeds.health import Attempt, Result, assess, content_changed, may_end_sightings
 from panopticond.feeds.inflate import Body
-from panopticond.feeds.ingest import Ingest
+from panopticond.feeds.ingest import Ingest, Tally
+from panopticond.feeds.mispfeed import Events, follows_manifest
+from panopticond.model import Indicator
 from panopticond.shared.clock import Clock
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names
@@ -31,6 +35,15 @@ STEP_ROWS = 5000
 JITTER_SHARE = 0.05
 """Of the interval: so that a hundred followers do not ask a provider in the same second."""
 FIRST_RETRY_SECONDS = 300.0
+
+PROBLEMS = {
+    "truncated": "the compressed file is cut short",
+    "corrupt": "the compressed file is damaged",
+    "too-large": "inflates to more than max_inflated_bytes",
+    "encrypted": "the zip is encrypted",
+    "too-many-members": "the zip holds too many files",
+}
+"""What is wrong with a body, in words for the ledger."""
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +60,11 @@ async def follow(
 ) -> None:
     """Visit a feed for ever; ``on_new`` gets the watch of every new indicator. StoreError escapes."""
     health = await store.feed_health(spec.name)
-    wait, failures = 0.0, 0
+    wait, failures, events = 0.0, 0, Events()
     task_status.started()
     while True:
         await clock.sleep_until(due(health, spec, wait, failures, clock.now()))
-        health, wait = await visit(spec, store, http, names, clock.now(), on_new)
+        health, wait = await visit(spec, store, http, names, clock.now(), on_new, events)
         failures = failures + 1 if health.state == "UNREACHABLE" else 0
 
 
@@ -69,21 +82,46 @@ def due(health: FeedHealth, spec: FeedSpec, retry_after: float, failures: int, n
 
 
 async def visit(
-    spec: FeedSpec, store: Store, http: Http, names: Names, now: dt.datetime, on_new: Callable[[Watch], None]
+    spec: FeedSpec,
+    store: Store,
+    http: Http,
+    names: Names,
+    now: dt.datetime,
+    on_new: Callable[[Watch], None],
+    events: Events | None = None,
 ) -> tuple[FeedHealth, float]:
-    """One visit: listings and health recorded; the new ledger line, and policy seconds the server wants us away."""
+    """One visit: listings and health recorded; the new ledger line, and policy seconds the server wants us away.
+
+    ``events`` is a MISP feed's memory between two visits.
+    """
     previous = await store.feed_health(spec.name)
+    listing = _Listing(spec, store, now, on_new)
     with tempfile.TemporaryFile() as file:
         spool = cast("BinaryIO", file)
         fetched = await fetch(spec, spool, http, previous, now)
-        if fetched.result in ("body", "partial"):
-            attempt = await _read_body(spec, store, names, spool, fetched, previous, now, on_new)
-        else:
+        if fetched.result not in ("body", "partial"):
             attempt = Attempt(now, fetched.result, fetched.sentence)
+        else:
+            digest, size = await trio.to_thread.run_sync(body_sha256, spool)
+            attempt = Attempt(
+                now,
+                "unchanged",
+                bytes_read=size,
+                etag=fetched.etag,
+                last_modified=fetched.last_modified,
+                body_sha256=digest,
+            )
+            if fetched.result == "partial" or digest != previous.body_sha256:
+                if follows_manifest(spec):
+                    result, sentence, tally = await _read_events(listing, spool, http, names, events or Events())
+                else:
+                    result, sentence, tally = await _read_body(listing, spool, names, fetched)
+                changed = content_changed(previous, tally, listing.new)
+                attempt = replace(attempt, result=result, sentence=sentence, tally=tally, changed=changed)
     health = assess(previous, spec, attempt)
     if may_end_sightings(health, attempt):
         if await store.end_listing(spec.name, now) and health.last_change != now:
-            attempt = _changed(attempt)
+            attempt = replace(attempt, changed=True)
             health = assess(previous, spec, attempt)
     elif attempt.result == "unchanged":
         await store.touch_listing(spec.name, now)
@@ -94,66 +132,47 @@ async def visit(
     return health, fetched.retry_after
 
 
-async def _read_body(
-    spec: FeedSpec,
-    store: Store,
-    names: Names,
-    spool: BinaryIO,
-    fetched: Fetched,
-    previous: FeedHealth,
-    now: dt.datetime,
-    on_new: Callable[[Watch], None],
-) -> Attempt:
-    digest, size = await trio.to_thread.run_sync(body_sha256, spool)
-    if fetched.result == "body" and digest == previous.body_sha256:
-        return Attempt(now, "unchanged", bytes_read=size, etag=fetched.etag, last_modified=fetched.last_modified)
+class _Listing:
+    """What one visit lists: batches into the store, the new ones handed on and counted."""
+
+    def __init__(self, spec: FeedSpec, store: Store, now: dt.datetime, on_new: Callable[[Watch], None]) -> None:
+        self.spec, self.new = spec, 0
+        self._store, self._now, self._on_new = store, now, on_new
+
+    async def record(self, batch: Sequence[Indicator]) -> None:
+        """One transaction of listings."""
+        if not batch:
+            return
+        watches = await self._store.record_listing(self.spec.name, self._now, batch)
+        self.new += len(watches)
+        for watch in watches:
+            self._on_new(watch)
+
+
+async def _read_body(listing: _Listing, spool: BinaryIO, names: Names, fetched: Fetched) -> tuple[Result, str, Tally]:
+    spec = listing.spec
+    mapping = None if spec.map_file is None else read_map(spec.map_file)
     body = Body(spool, spec.max_inflated_bytes)
-    ingest = Ingest(body, FORMATS[spec.format], names, spec.threat)
-    new = 0
+    ingest = Ingest(body, FORMATS[spec.format].with_map(mapping), names, spec.threat)
     while not ingest.finished:
-        batch = await trio.to_thread.run_sync(ingest.take, STEP_ROWS)
-        if batch:
-            watches = await store.record_listing(spec.name, now, batch)
-            new += len(watches)
-            for watch in watches:
-                on_new(watch)
+        await listing.record(await trio.to_thread.run_sync(ingest.take, STEP_ROWS))
+    if fetched.result == "body" and body.problem is None and "json-cut-short" in ingest.tally.rejected:
+        return "partial", "the JSON ends in the middle", ingest.tally
     whole = fetched.result == "body" and body.problem is None
-    return Attempt(
-        now,
-        "body" if whole else "partial",
-        fetched.sentence or _problem(body.problem),
-        size,
-        ingest.tally,
-        content_changed(previous, ingest.tally, new),
-        fetched.etag,
-        fetched.last_modified,
-        digest,
-    )
+    return "body" if whole else "partial", fetched.sentence or PROBLEMS.get(body.problem or "", ""), ingest.tally
 
 
-def _changed(attempt: Attempt) -> Attempt:
-    return Attempt(
-        attempt.at,
-        attempt.result,
-        attempt.sentence,
-        attempt.bytes_read,
-        attempt.tally,
-        True,
-        attempt.etag,
-        attempt.last_modified,
-        attempt.body_sha256,
-    )
-
-
-def _problem(problem: str | None) -> str:
-    return {
-        None: "",
-        "truncated": "the compressed file is cut short",
-        "corrupt": "the compressed file is damaged",
-        "too-large": "inflates to more than max_inflated_bytes",
-        "encrypted": "the zip is encrypted",
-        "too-many-members": "the zip holds too many files",
-    }[problem]
+async def _read_events(
+    listing: _Listing, spool: BinaryIO, http: Http, names: Names, events: Events
+) -> tuple[Result, str, Tally]:
+    if not await events.refresh(listing.spec, spool, http, names):
+        return "partial", "what came is no MISP manifest", Tally()
+    found = [indicator for event in events.known.values() for indicator in event.indicators]
+    for at in range(0, len(found), STEP_ROWS):
+        await listing.record(found[at : at + STEP_ROWS])
+    if events.missing:
+        return "partial", f"stopped half-way: {events.missing} events could not be fetched", events.tally
+    return "body", "", events.tally
 
 
 def _fraction(name: str, at: dt.datetime) -> float:

@@ -118,7 +118,7 @@ def _judge_body(previous: FeedHealth, spec: FeedSpec, attempt: Attempt) -> tuple
     if len(previous.history_rows) >= SHRUNK_HISTORY and usual >= SHRUNK_ROWS and tally.rows < SHRUNK_SHARE * usual:
         return (
             "SHRUNK",
-            f"{tally.rows} rows where {usual:.0f} are usual; no sighting is ended until the list is whole again; {test}",
+            f"{tally.rows} rows where {usual:.0f} are usual; no sighting ends until the list is whole; {test}",
         )
     return "OK", ""
 
