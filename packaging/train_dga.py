@@ -50,10 +50,8 @@ def main() -> None:
     known = {name: labels for name, labels in names.items() if name not in held_names}
     taught = {name: labels for name, labels in families.items() if not any(word in name for word in held_families)}
     taught = {name: labels for name, labels in taught.items() if not any(word in name for word in options.words)}
-    weights = _weights(known, taught, seeded)
+    weights, rare, rarest = _weights(known, taught, seeded)
     tables = _tables(known.values())
-    raw = [_raw(label, tables, weights) for labels in known.values() for label in labels[:20000]]
-    rare, rarest = dga.thresholds(raw)
     model = dga.Model(tables, weights, rare, rarest, {})
     card = {
         "names": {name: len(labels) for name, labels in sorted(known.items())},
@@ -128,8 +126,10 @@ def _tables(lists: Iterable[list[str]]) -> tuple[bytes, bytes, bytes]:
     return bytes(tables[0]), bytes(tables[1]), bytes(tables[2])
 
 
-def _weights(known: dict[str, list[str]], taught: dict[str, list[str]], seeded: random.Random) -> dga.Weights:
-    """Weights learnt on names the tables were not made of: the smaller lists against tables of the larger ones."""
+def _weights(
+    known: dict[str, list[str]], taught: dict[str, list[str]], seeded: random.Random
+) -> tuple[dga.Weights, float, float]:
+    """Weights and thresholds from names the tables were not made of: the smaller lists, tables of the two largest."""
     ordered = sorted(known.items(), key=lambda item: -len(item[1]))
     tables = _tables(labels for _, labels in ordered[:2])
     rest = [label for _, labels in ordered[2:] for label in labels]
@@ -138,7 +138,8 @@ def _weights(known: dict[str, list[str]], taught: dict[str, list[str]], seeded: 
     for labels in taught.values():
         generated += seeded.sample(labels, min(len(labels), PER_FAMILY))
     rows = [(_features(label, tables), 0) for label in benign] + [(_features(label, tables), 1) for label in generated]
-    return _logistic(rows, seeded)
+    weights = _logistic(rows, seeded)
+    return weights, *dga.thresholds([_raw(label, tables, weights) for label in rest])
 
 
 def _features(label: str, tables: tuple[bytes, bytes, bytes]) -> Counter[int]:

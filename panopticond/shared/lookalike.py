@@ -115,7 +115,7 @@ class Protected:
         if shown is None:
             return []
         folded = confusable.fold(shown)
-        return self._ordered(self._hits(folded, shown))
+        return self._ordered(self._hits(folded, shown), label)
 
     def scan(self, labels: Iterable[str]) -> Iterator[tuple[str, list[Hit]]]:
         """:meth:`look` for every label of a zone that imitates something, in no particular order."""
@@ -134,7 +134,7 @@ class Protected:
         for label, hit in self._scan_words(plain):
             found.setdefault(label, []).append(hit)
         for label, hits in found.items():
-            yield label, self._ordered(hits)
+            yield label, self._ordered(hits, label)
 
     def _scan_slips(self, every: set[str]) -> Iterator[tuple[str, Hit]]:
         """Every brand's slips, looked up among the labels; the brands themselves too."""
@@ -190,10 +190,13 @@ class Protected:
                 for hit in self._two_slips(label, ""):
                     yield label, hit
 
-    def _ordered(self, found: Iterable[Hit]) -> list[Hit]:
-        """Worst first, one of each brand and kind."""
+    def _ordered(self, found: Iterable[Hit], label: str) -> list[Hit]:
+        """Worst first, one of each brand and kind; a protected name imitates no other, but for those given."""
         hits: dict[tuple[str, str], Hit] = {}
+        own = label in self.brands
         for hit in found:
+            if own and hit.brand != label and self.brands[hit.brand] >= self._given:
+                continue
             known = hits.get((hit.brand, hit.kind))
             if known is None or known.score < hit.score:
                 hits[hit.brand, hit.kind] = hit

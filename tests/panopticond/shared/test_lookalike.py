@@ -77,6 +77,12 @@ def test_given_names_outrank_the_others() -> None:
     assert index.look("paypel")[0].brand == "paypol"
 
 
+def test_a_protected_name_imitates_no_other() -> None:
+    """A label that is protected itself is its own, not a slip of another; the registry's own names still come first."""
+    assert {hit.brand for hit in Protected([], also=["booking", "cooking"]).look("cooking")} == {"cooking"}
+    assert Protected(["booking"], also=["cooking"]).look("cooking")[0].brand == "booking"
+
+
 @given(st.text(alphabet=ALPHABET, min_size=4, max_size=12), st.data())
 def test_every_expanded_label_has_a_kind_and_back(brand: str, data: st.DataObject) -> None:
     """What the expansion yields is what the classification accepts, and nothing of one edit is missed."""
