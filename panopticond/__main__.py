@@ -102,6 +102,10 @@ def _feeds(parser: argparse.ArgumentParser) -> None:
     parse.add_argument("--threat")
     parse.add_argument("file", metavar="FILE|-")
     parse.set_defaults(call=_feeds_parse)
+    test = actions.add_parser("test", help="visit a feed once and say what came; nothing is recorded")
+    test.add_argument("name", metavar="NAME", help="of the configuration or the catalogue")
+    test.add_argument("-c", "--config", type=Path, help="without it the feed must need no key")
+    test.set_defaults(call=_feeds_test)
 
 
 def _review(parser: argparse.ArgumentParser, configured: argparse.ArgumentParser) -> None:
@@ -209,6 +213,12 @@ def _feeds_parse(args: argparse.Namespace) -> int:
     from panopticond.feeds.parse import parse_command
 
     return parse_command(args.format, args.file, tlds=args.tld, threat=args.threat, map_file=args.map_file)
+
+
+def _feeds_test(args: argparse.Namespace) -> int:
+    from panopticond.commands.feeds_test import feeds_test
+
+    return trio.run(feeds_test, args.name, args.config, print)
 
 
 def _keys_generate(args: argparse.Namespace) -> None:

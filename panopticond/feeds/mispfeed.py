@@ -45,7 +45,8 @@ class Event(msgspec.Struct, frozen=True):
 class Events:
     """The events of one feed between two visits; empty after a restart, so that all are read once more."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = EVENTS_LIMIT) -> None:
+        self._limit = limit
         self.known: dict[str, Event] = {}
         self.tally = Tally()
         self.missing = 0
@@ -53,7 +54,7 @@ class Events:
 
     async def refresh(self, spec: FeedSpec, manifest: BinaryIO, http: Http, names: Names) -> bool:
         """Bring ``known`` up to a manifest; False when the manifest itself cannot be read."""
-        wanted = await trio.to_thread.run_sync(_timestamps, manifest, spec.max_inflated_bytes)
+        wanted = await trio.to_thread.run_sync(_timestamps, manifest, self._limit)
         if wanted is None:
             return False
         listed, refused = wanted
@@ -82,10 +83,10 @@ def follows_manifest(spec: FeedSpec) -> bool:
     )
 
 
-def _timestamps(manifest: BinaryIO, limit_bytes: int) -> tuple[dict[str, str], int] | None:
+def _timestamps(manifest: BinaryIO, limit: int) -> tuple[dict[str, str], int] | None:
     """The newest events' timestamps by UUID, and how many keys are no UUID; None when this is no manifest."""
     manifest.seek(0)
-    body = Body(manifest, min(limit_bytes, MANIFEST_BYTES))
+    body = Body(manifest, MANIFEST_BYTES)
     text = b"".join(body)
     try:
         entries = msgspec.json.decode(text, type=dict[str, dict[str, msgspec.Raw]])
@@ -98,7 +99,7 @@ def _timestamps(manifest: BinaryIO, limit_bytes: int) -> tuple[dict[str, str], i
         for name, about in entries.items()
         if _UUID.match(name)
     }
-    newest = sorted(found, key=lambda name: (found[name].strip('"').zfill(20), name), reverse=True)[:EVENTS_LIMIT]
+    newest = sorted(found, key=lambda name: (found[name].strip('"').zfill(20), name), reverse=True)[:limit]
     return {name: found[name] for name in newest}, len(entries) - len(found)
 
 
