@@ -5,6 +5,7 @@ First step of ``run`` and ``check-config``. ``read`` gives the file's own struct
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated
@@ -202,6 +203,20 @@ class Publish(Section, frozen=True):
     mosapi_counts: Annotated[str, msgspec.Meta(pattern="^(validated|listed)$")] = "validated"
 
 
+class MosApiSettings(Section, frozen=True):
+    """``[serve.mosapi]``: the MoSAPI interface beside the repository, with the same accounts."""
+
+    enabled: bool = True
+    session_minutes: Annotated[float, msgspec.Meta(gt=0, le=1440)] = 15.0
+    """From login, in real time; nothing prolongs a session."""
+    sessions_per_account: Positive = 1
+    """At a time and for one TLD; one login more ends the oldest."""
+    allow_networks: tuple[str, ...] = ()
+    """Client addresses or networks that may connect; empty: all."""
+    daar_alias: bool = False
+    """Also answer under the DAAR-era names, which nobody has verified."""
+
+
 class Serve(Section, frozen=True):
     """``[serve]``: the repository over HTTP; loopback unless told otherwise, TLS when both files are given."""
 
@@ -209,6 +224,7 @@ class Serve(Section, frozen=True):
     bind: str = "127.0.0.1:8053"
     certificate_file: str | None = None
     key_file: str | None = None
+    mosapi: MosApiSettings = MosApiSettings()
 
 
 class Status(Section, frozen=True):
@@ -279,6 +295,7 @@ def check(config: Config) -> list[str]:
     if config.validation.allow_networks and not config.lab:
         problems.append("validation.allow_networks: private addresses are probed in the lab only; set lab = true")
     problems += _check_tlds(config) + _check_vantages(config) + _check_addresses(config)
+    problems += _check_networks(config.serve.mosapi.allow_networks, "serve.mosapi.allow_networks")
     names = [feed.name for feed in config.feed]
     problems += [f"feed[{at}].name: {name!r} is given twice" for at, name in enumerate(names) if name in names[:at]]
     for at, feed in enumerate(config.feed):
@@ -342,6 +359,16 @@ def _check_addresses(config: Config) -> list[str]:
         for at, address in enumerate(addresses)
         if not pattern.match(address)
     ]
+
+
+def _check_networks(networks: tuple[str, ...], path: str) -> list[str]:
+    problems = []
+    for at, network in enumerate(networks):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            problems.append(f"{path}[{at}]: {network!r} is no address or network, as 192.0.2.0/24 or 2001:db8::1")
+    return problems
 
 
 def _zone_exists(name: str) -> bool:

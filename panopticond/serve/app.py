@@ -1,4 +1,4 @@
-"""The HTTP server of panopticond: hypercorn on trio with the repository behind it.
+"""The HTTP server of panopticond: hypercorn on trio with the repository and MoSAPI behind it.
 
 Beside the flow: reads what publish wrote, writes nothing. Loopback by default; off loopback only with TLS, because
 accounts sign in with passwords.
@@ -18,25 +18,37 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from panopticond.config import Config, tlds
 from panopticond.serve.accounts import Accounts
+from panopticond.serve.domainlists import Published
+from panopticond.serve.mosapi import PREFIX, MosApi
 from panopticond.serve.repository import Repository
+from panopticond.shared.clock import Clock
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 
 GRACEFUL_SECONDS = 2.0
 HEADER_LIMIT_BYTES = 16 << 10
 
 
-def application(root: Path, accounts: Accounts) -> Starlette:
-    """The ASGI application: every path and method goes to the repository, which knows what exists."""
+def application(root: Path, accounts: Accounts, mosapi: MosApi | None = None) -> Any:
+    """The ASGI application: what is below ``/ry/`` goes to MoSAPI, everything else to the repository."""
     repository = Repository(root, accounts)
 
     async def everything(request: Request) -> Response:
         return await repository(request)
 
     methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
-    return Starlette(routes=[Route("/{path:path}", everything, methods=methods)])
+    tree = Starlette(routes=[Route("/{path:path}", everything, methods=methods)])
+    if mosapi is None:
+        return tree
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        await (mosapi if ours else tree)(scope, receive, send)
+
+    return either
 
 
 async def serve(config: Config, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
@@ -57,9 +69,17 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[list[str]] = tri
     settings.graceful_timeout = GRACEFUL_SECONDS
     settings.h11_max_incomplete_size = HEADER_LIMIT_BYTES
     settings.keep_alive_timeout = 30.0
-    app: Any = application(Path(config.publish.root), accounts)
+    app = application(Path(config.publish.root), accounts, _mosapi(config, accounts))
     settings.bind = [_listen(config.serve.bind)]
     await hypercorn.trio.serve(app, settings, shutdown_trigger=trio.sleep_forever, mode="asgi", task_status=task_status)
+
+
+def _mosapi(config: Config, accounts: Accounts) -> MosApi | None:
+    if not config.serve.mosapi.enabled:
+        return None
+    published = Published(Path(config.publish.root), counts=config.publish.mosapi_counts)
+    clock = Clock.from_settings(config.clock, lab=config.lab)
+    return MosApi(published, accounts, config.serve.mosapi, now=clock.now)
 
 
 def _listen(bind: str) -> str:

@@ -53,7 +53,7 @@ def config(tmp_path: Path, **serve_changes: str) -> Config:
     return Config(
         tld=(Tld(name="zz", accounts=accounts["zz"]), Tld(name="yy", accounts=accounts["yy"])),
         publish=Publish(root=str(tmp_path / "root")),
-        serve=Serve(**({"bind": "127.0.0.1:0"} | serve_changes)),
+        serve=Serve(**({"bind": "127.0.0.1:0"} | serve_changes)),  # type: ignore[arg-type]
     )
 
 
