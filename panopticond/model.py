@@ -113,7 +113,7 @@ def public_id(key: str) -> str:
     return "i" + hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-class Sighting(msgspec.Struct, frozen=True):
+class Sighting(msgspec.Struct, frozen=True, gc=False):
     """A feed listed an indicator from ``first`` to ``last``; ``ended`` is when it was first missing, or None."""
 
     feed: str
@@ -124,7 +124,7 @@ class Sighting(msgspec.Struct, frozen=True):
     source_id: str | None = None
 
 
-class Observation(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, frozen=True, gc=False):
     """One probe's answer at one time. ``detail`` is flat text to text: it survives every store and SQL unchanged."""
 
     kind: Kind
@@ -138,7 +138,7 @@ class Observation(msgspec.Struct, frozen=True):
     detail: Mapping[str, str] = {}
 
 
-class Round(msgspec.Struct, frozen=True):
+class Round(msgspec.Struct, frozen=True, gc=False):
     """One complete set of checks of an indicator at all its vantages; ``at`` is its start, policy time UTC."""
 
     at: dt.datetime
@@ -149,7 +149,7 @@ class Round(msgspec.Struct, frozen=True):
         return tuple(observation for observation in self.observations if observation.kind == kind)
 
 
-class Subject(msgspec.Struct, frozen=True):
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """What a round is about: one stored indicator, with all that the probes and the judge need to know of it."""
 
     id: int
@@ -172,7 +172,7 @@ class Subject(msgspec.Struct, frozen=True):
         return self.uri is None or all(threat == "botnetCc" for threat in self.threats)
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The judge's conclusion on one indicator with its evidence: which rule held, since when, on which rounds."""
 
     state: State

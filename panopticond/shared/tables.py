@@ -15,7 +15,7 @@ import msgspec
 FORMAT = 1
 
 
-class SnapshotRow(msgspec.Struct, frozen=True):
+class SnapshotRow(msgspec.Struct, frozen=True, gc=False):
     """Table ``snapshot``: one row, the interval and what was done in it."""
 
     tld: str
@@ -38,7 +38,7 @@ class SnapshotRow(msgspec.Struct, frozen=True):
     tranco_list: str | None
 
 
-class FeedRow(msgspec.Struct, frozen=True):
+class FeedRow(msgspec.Struct, frozen=True, gc=False):
     """Table ``feed``: the health ledger of every feed that serves the TLD, as at ``to_at``."""
 
     name: str
@@ -58,7 +58,7 @@ class FeedRow(msgspec.Struct, frozen=True):
     newest_row: str | None
 
 
-class DomainRow(msgspec.Struct, frozen=True):
+class DomainRow(msgspec.Struct, frozen=True, gc=False):
     """Table ``domain``: one registered domain with what public sources say of it."""
 
     name: str
@@ -77,7 +77,7 @@ class DomainRow(msgspec.Struct, frozen=True):
     flags: str
 
 
-class HostRow(msgspec.Struct, frozen=True):
+class HostRow(msgspec.Struct, frozen=True, gc=False):
     """Table ``host``: every host concerned; the judged columns are NULL unless it is itself an indicator."""
 
     name: str
@@ -101,7 +101,7 @@ class HostRow(msgspec.Struct, frozen=True):
     decision: str | None
 
 
-class UriRow(msgspec.Struct, frozen=True):
+class UriRow(msgspec.Struct, frozen=True, gc=False):
     """Table ``uri``: every URI-level indicator with its state and the rule that held."""
 
     indicator: str
@@ -127,7 +127,7 @@ class UriRow(msgspec.Struct, frozen=True):
     decision: str | None
 
 
-class SightingRow(msgspec.Struct, frozen=True):
+class SightingRow(msgspec.Struct, frozen=True, gc=False):
     """Table ``sighting``: a feed listed an indicator from first to last; ``ended`` once it was missed."""
 
     indicator: str
@@ -138,7 +138,7 @@ class SightingRow(msgspec.Struct, frozen=True):
     ended: str | None
 
 
-class ObservationRow(msgspec.Struct, frozen=True):
+class ObservationRow(msgspec.Struct, frozen=True, gc=False):
     """Table ``observation``: one probe's answer within the round that began at ``round_at``."""
 
     indicator: str
@@ -151,7 +151,7 @@ class ObservationRow(msgspec.Struct, frozen=True):
     detail: str
 
 
-class IncidentRow(msgspec.Struct, frozen=True):
+class IncidentRow(msgspec.Struct, frozen=True, gc=False):
     """Table ``incident``: what concerns one registered domain and one registration, or one shared host."""
 
     id: str
@@ -169,7 +169,7 @@ class IncidentRow(msgspec.Struct, frozen=True):
     abuse_class: str
 
 
-class AggregateRow(msgspec.Struct, frozen=True):
+class AggregateRow(msgspec.Struct, frozen=True, gc=False):
     """Table ``aggregate``: one figure; ``value`` -1 means no healthy feed, ``low``/``high`` a 95 % interval."""
 
     name: str

@@ -8,8 +8,9 @@ judged from exactly the observations that are published, so that a reader can ju
 from __future__ import annotations
 
 import datetime as dt
-import importlib.metadata
-from collections import Counter, defaultdict
+import functools
+import sys
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -18,40 +19,18 @@ import trio
 
 from panopticond.config import Tld
 from panopticond.judge.aggregate import aggregates
-from panopticond.judge.classify import Classification, Facts, classify
-from panopticond.judge.incident import Member, advance
 from panopticond.judge.listing import as_at, listing_of
-from panopticond.judge.verdict import judge, validated
-from panopticond.model import THREATS, Absence, Incident, Licence, Round, Sighting, Trust, Verdict
-from panopticond.shared.clock import rfc3339
-from panopticond.shared.tables import FORMAT, SnapshotRow
+from panopticond.judge.verdict import validated
+from panopticond.model import THREATS, Absence, Incident, Licence, Round, Sighting, Trust
 from panopticond.snapshot import rows
+from panopticond.snapshot.conclude import Counts, Terms, advanced, classes, tables_of
 from panopticond.snapshot.licences import FeedFacts, Veil, exported, licence_of
 from panopticond.snapshot.rows import Judged, Known
 from panopticond.snapshot.spool import Spool
 from panopticond.store.interface import Standing, Store
 
-
 _BATCH = 250
 """Indicators read and judged at a time: some ten thousand observations in memory."""
-
-
-class Terms(msgspec.Struct, frozen=True):
-    """What a publication is told from outside: its interval, its number, and what was configured."""
-
-    start: dt.datetime
-    end: dt.datetime
-    issued: dt.datetime
-    serial: int
-    late: bool = False
-    check_interval: dt.timedelta = dt.timedelta(hours=6)
-    """The window over the checks in it."""
-    zone_size: int | None = None
-    vantages: tuple[tuple[str, str], ...] = ()
-    """(name, country)."""
-    tranco_list: str | None = None
-    popular_rank: int = 100_000
-    judge: Callable[..., Verdict] = judge
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -72,27 +51,6 @@ class _Sources:
         self.absences: dict[str, Absence] = {feed.name: feed.absence for feed in feeds}
 
 
-class _Counts:
-    """What is counted while the observations pass by."""
-
-    def __init__(self) -> None:
-        self.due = self.done = 0
-        self.unchecked: Counter[str] = Counter()
-        self.vantage_answers = self.vantage_failures = 0
-
-    def take(self, round_: Round) -> None:
-        for seen in round_.observations:
-            if seen.outcome == "indeterminate":
-                self.unchecked[f"{seen.kind}:{seen.detail.get('reason', 'unknown')[:40]}"] += 1
-            if seen.kind == "web":
-                self.vantage_failures += seen.outcome == "indeterminate"
-                self.vantage_answers += seen.outcome not in ("indeterminate", "not-probed")
-
-    @property
-    def vantage_worked(self) -> bool:
-        return self.vantage_answers > 0 or self.vantage_failures == 0
-
-
 class _Desk:
     """Where standings, rounds and domain records become judged indicators and observation rows, a batch at a time.
 
@@ -103,8 +61,8 @@ class _Desk:
         self, tld: Tld, terms: Terms, sources: _Sources, watched: Collection[int], veil: Veil, spool: Spool
     ) -> None:
         self._tld, self._terms, self._sources = tld, terms, sources
-        self._watched, self._veil, self._spool = watched, veil, spool
-        self.counts = _Counts()
+        self._watched, self.veil, self.spool = watched, veil, spool
+        self.counts = Counts()
         self.records: dict[str, Known] = {}
         self.by_domain: dict[tuple[str, bool], list[Judged]] = defaultdict(list)
 
@@ -117,7 +75,7 @@ class _Desk:
         await trio.to_thread.run_sync(self._take, batch, rounds)
 
     def _take(self, batch: Sequence[Standing], rounds_of: Mapping[int, Sequence[Round]]) -> None:
-        terms, veil = self._terms, self._veil
+        terms, veil = self._terms, self.veil
         for standing in batch:
             number, domain = standing.subject.id, standing.subject.domain
             rounds = _whole_seconds(rounds_of[number], terms.end)
@@ -127,7 +85,7 @@ class _Desk:
             self.by_domain[domain, item.veiled].append(item)
             _count(self.counts, standing, rounds, terms, watched=number in self._watched)
             identifier = item.id(veil)
-            self._spool.add(
+            self.spool.add(
                 [
                     rows.observation_text(identifier, round_.at, veil.observation(seen) if item.veiled else seen)
                     for round_ in rounds
@@ -160,12 +118,24 @@ async def build(
             await desk.take(store, batch)
             batch = []
     await desk.take(store, batch)
-    by_domain, records, counts = desk.by_domain, desk.records, desk.counts
-    assessed = _classes(by_domain, records, lookalike)
     previous = await store.incidents(str(tld.name))
-    incidents = _incidents(previous, by_domain, records, str(tld.name), terms.end)
-    tables = _tables(by_domain, records, assessed, incidents, tld, feeds, terms, counts, veil)
-    tables["observation"] = spool
+    return await trio.to_thread.run_sync(_concluded, desk, tld, feeds, terms, previous, lookalike)
+
+
+def _concluded(
+    desk: _Desk,
+    tld: Tld,
+    feeds: Sequence[FeedFacts],
+    terms: Terms,
+    previous: Sequence[Incident],
+    lookalike: Callable[[str], str | None],
+) -> Built:
+    """Classes, incidents, tables and figures of what lies on the desk."""
+    by_domain, records, counts, veil = desk.by_domain, desk.records, desk.counts, desk.veil
+    assessed = classes(by_domain, records, lookalike)
+    incidents = advanced(previous, by_domain, records, str(tld.name), terms.end)
+    tables = tables_of(by_domain, records, assessed, incidents, tld, feeds, terms, counts, veil)
+    tables["observation"] = desk.spool
     tables["aggregate"] = aggregates(tables, vantage_worked=counts.vantage_worked, unchecked=counts.unchecked)
     everyone = [item for items in by_domain.values() for item in items]
     return Built(
@@ -195,7 +165,9 @@ def _judged(
         return None
     sightings = exported(seen, sources.licences, licence)
     threats = tuple(threat for threat in THREATS if any(sighting.threat == threat for sighting in sightings))
-    subject = msgspec.structs.replace(standing.subject, threats=threats)
+    subject = msgspec.structs.replace(
+        standing.subject, threats=_one(threats), tld=_one(standing.subject.tld), scope=_one(standing.subject.scope)
+    )
     critical = any(name.lower() in (subject.domain, subject.host) for name in tld.critical)
     listing = listing_of(sightings, sources.absences, decision=standing.decision, critical=critical)
     verdict = terms.judge(subject, rounds, listing, popular_rank=terms.popular_rank)
@@ -220,15 +192,28 @@ def _judged(
         subject=subject,
         licence=licence,
         recorded=standing.recorded,
-        verdict=verdict,
-        sightings=sightings,
+        verdict=msgspec.structs.replace(verdict, evidence=(), delegation=sys.intern(verdict.delegation)),
+        sightings=_shared(sightings),
         validated=now_validated,
         first_validated=first_validated,
         decision=standing.decision,
     )
 
 
-def _count(counts: _Counts, standing: Standing, rounds: Sequence[Round], terms: Terms, *, watched: bool) -> None:
+def _shared(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
+    """The same, with one object for every name, word and time: there are as many as indicators."""
+    return tuple(
+        Sighting(_one(seen.feed), _one(seen.threat), _one(seen.first), _one(seen.last), _one(seen.ended))
+        for seen in sightings
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _one(value: Any) -> Any:
+    return value
+
+
+def _count(counts: Counts, standing: Standing, rounds: Sequence[Round], terms: Terms, *, watched: bool) -> None:
     recent = [round_ for round_ in rounds if round_.at > terms.start]
     for round_ in recent:
         counts.take(round_)
@@ -236,157 +221,3 @@ def _count(counts: _Counts, standing: Standing, rounds: Sequence[Round], terms: 
         due = int((terms.end - max(terms.start, standing.recorded)) / terms.check_interval)
         counts.due += due
         counts.done += min(due, len(recent))
-
-
-def _classes(
-    by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
-    records: Mapping[str, Known],
-    lookalike: Callable[[str], str | None],
-) -> dict[tuple[str, bool], Classification]:
-    batches = Counter(batch for domain, veiled in by_domain if not veiled and (batch := _batch(records[domain])))
-    found = {}
-    for (domain, veiled), items in by_domain.items():
-        known = Known() if veiled else records[domain]
-        batch = _batch(known)
-        found[domain, veiled] = classify(
-            Facts(
-                domain=domain,
-                scopes=frozenset(item.subject.scope for item in items),
-                uris=tuple(item.subject.uri for item in items if item.subject.uri is not None),
-                hosts=tuple(sorted({item.subject.host for item in items})),
-                first_reported=_first_reported(items, known.began),
-                registered=known.began,
-                apex_outcome=known.apex_outcome,
-                apex_page=known.apex_page,
-                abuse_pages=tuple(sorted({item.verdict.fingerprint for item in items if item.verdict.fingerprint})),
-                rank=known.rank,
-                lookalike_of=None if veiled else lookalike(domain),
-                burst_siblings=batches[batch] - 1 if batch else 0,
-            )
-        )
-        if veiled:  # reasons may hold words of the name
-            found[domain, veiled] = Classification("undetermined", (), ("withheld by a feed's licence",))
-    return found
-
-
-def _first_reported(items: Sequence[Judged], began: dt.datetime | None) -> dt.datetime | None:
-    seen: list[Sighting] = [sighting for item in items for sighting in item.sightings]
-    return min((sighting.first for sighting in seen if began is None or sighting.last >= began), default=None)
-
-
-def _batch(known: Known) -> tuple[dt.date, str] | None:
-    """(registration day, name servers): what names registered in one burst share."""
-    return (known.began.date(), known.servers) if known.began is not None and known.servers else None
-
-
-def _incidents(
-    previous: Sequence[Incident],
-    by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
-    records: Mapping[str, Known],
-    tld: str,
-    now: dt.datetime,
-) -> list[Incident]:
-    """Every incident after this snapshot, by id; those nobody advanced stay as they were."""
-    latest: dict[tuple[str, str | None], Incident] = {}
-    for incident in sorted(previous, key=lambda one: one.opened):
-        latest[incident.domain, incident.host] = incident
-    groups: dict[tuple[str, str | None], list[Judged]] = defaultdict(list)
-    for (domain, veiled), items in by_domain.items():
-        for item in items if not veiled else ():
-            groups[domain, item.subject.host if item.subject.scope == "shared" else None].append(item)
-    found = {incident.id: incident for incident in previous}
-    for (domain, host), items in groups.items():
-        members = [
-            Member(item.verdict, item.first_validated, item.validated) for item in items if item.decision != "dismiss"
-        ]
-        advanced = advance(
-            latest.get((domain, host)),
-            members,
-            tld=tld,
-            domain=domain,
-            host=host,
-            registration=records[domain].began,
-            now=now,
-        )
-        if advanced is not None:
-            found[advanced.id] = advanced
-    return [found[identifier] for identifier in sorted(found)]
-
-
-def _tables(
-    by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
-    records: Mapping[str, Known],
-    assessed: Mapping[tuple[str, bool], Classification],
-    incidents: Sequence[Incident],
-    tld: Tld,
-    feeds: Sequence[FeedFacts],
-    terms: Terms,
-    counts: _Counts,
-    veil: Veil,
-) -> dict[str, Any]:
-    snapshot = SnapshotRow(
-        tld=str(tld.name),
-        serial=terms.serial,
-        format=FORMAT,
-        from_at=rfc3339(terms.start),
-        to_at=rfc3339(terms.end),
-        issued=rfc3339(terms.issued),
-        late=int(terms.late),
-        checks_due=counts.due,
-        checks_done=counts.done,
-        zone_size=terms.zone_size,
-        software=f"panopticon {importlib.metadata.version('panopticon')}",
-        timezone=tld.timezone,
-        vantages=" ".join(f"{name}:{country}" for name, country in terms.vantages),
-        tranco_list=terms.tranco_list,
-    )
-    everyone = [item for items in by_domain.values() for item in items]
-    domains = [
-        rows.domain_row(
-            items[0].domain(veil), items, records[domain], assessed[domain, veiled], popular_rank=terms.popular_rank
-        )
-        for (domain, veiled), items in by_domain.items()
-    ]
-    uris = [rows.uri_row(item, veil) for item in everyone if item.subject.uri is not None]
-    return {
-        "snapshot": [snapshot],
-        "feed": [
-            rows.feed_row(feed) for feed in sorted(feeds, key=lambda feed: feed.name) if feed.licence != "no-store"
-        ],
-        "domain": sorted(domains, key=lambda row: row.name),
-        "host": _host_rows(everyone, veil),
-        "uri": sorted(uris, key=lambda row: (row.domain, row.host, row.uri or "", row.indicator)),
-        "sighting": [
-            row for item in sorted(everyone, key=lambda item: item.id(veil)) for row in rows.sighting_rows(item, veil)
-        ],
-        "incident": _incident_rows(incidents, by_domain, assessed),
-    }
-
-
-def _host_rows(everyone: Sequence[Judged], veil: Veil) -> list[Any]:
-    hosts: dict[tuple[str, str], tuple[Judged, Judged | None]] = {}
-    for item in everyone:
-        key = item.domain(veil), item.host(veil)
-        own = item if item.subject.uri is None else hosts.get(key, (item, None))[1]
-        hosts[key] = item, own
-    return [
-        rows.host_row(host, domain, item.subject.scope, own, veil)
-        for (domain, host), (item, own) in sorted(hosts.items())
-    ]
-
-
-def _incident_rows(
-    incidents: Sequence[Incident],
-    by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
-    assessed: Mapping[tuple[str, bool], Classification],
-) -> list[Any]:
-    found = []
-    for incident in incidents:
-        items = by_domain.get((incident.domain, False), ())
-        concerned = [item for item in items if incident.host is None or item.subject.host == incident.host]
-        if not concerned:
-            continue  # every source of it is gone or may not be named any more
-        threats = {threat for item in concerned if item.first_validated for threat in item.subject.threats}
-        abuse_class = assessed[incident.domain, False].abuse_class
-        found.append(rows.incident_row(incident, [threat for threat in THREATS if threat in threats], abuse_class))
-    return found

@@ -27,7 +27,8 @@ from panopticond.shared.errors import ConfigurationError, PanopticonError, Refus
 from panopticond.shared.minisign import PublicKey, SecretKey
 from panopticond.shared.settings import seconds
 from panopticond.snapshot import tree
-from panopticond.snapshot.build import Terms, build
+from panopticond.snapshot.build import build
+from panopticond.snapshot.conclude import Terms
 from panopticond.snapshot.licences import FeedFacts, Veil
 from panopticond.snapshot.spool import Spool
 from panopticond.store.interface import Publication, Store

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -25,13 +26,14 @@ from panopticond.shared.tables import (
 )
 from panopticond.snapshot.licences import FeedFacts, Veil
 
+T = TypeVar("T", str, str | None)
 VALUE_LIMIT = 1_000
 DETAIL_LIMIT = 16_000
 """Characters of one encoded detail; a longer one has each of its values cut."""
 TARGET_LIMIT = 16_000
 
 
-class Judged(msgspec.Struct, frozen=True):
+class Judged(msgspec.Struct, frozen=True, gc=False):
     """One indicator as it will be published: judged, dated, licensed."""
 
     subject: Subject
@@ -83,13 +85,19 @@ class Known(msgspec.Struct, frozen=True, gc=False):
         return cls(
             began=_began(said.get("registered"), record.returned),
             registered_at=said.get("registered"),
-            registration_status=said.get("status"),
-            registrar=said.get("registrar"),
+            registration_status=_same(said.get("status")),
+            registrar=_same(said.get("registrar")),
             rank=_rank(record.tranco),
             apex_outcome=record.apex.outcome if record.apex is not None else "indeterminate",
             apex_page=record.apex.detail.get("fingerprint") if record.apex is not None else None,
-            servers=record.delegation.detail.get("ns", "") if record.delegation is not None else "",
+            servers=_same(record.delegation.detail.get("ns", "") if record.delegation is not None else ""),
         )
+
+
+@functools.lru_cache(maxsize=4096)
+def _same(text: T) -> T:
+    """One object for texts that many domains share."""
+    return text
 
 
 def _began(said: str | None, returned: dt.datetime | None) -> dt.datetime | None:
@@ -155,7 +163,7 @@ def uri_row(item: Judged, veil: Veil) -> UriRow:
         last_known_at=time(verdict.last_known_at),
         flags=" ".join(verdict.flags),
         validated=int(item.validated),
-        recorded=rfc3339(item.recorded),
+        recorded=stamp(item.recorded),
         first_active=time(verdict.first_active),
         last_active=time(verdict.last_active),
         first_gone=time(verdict.first_gone),
@@ -182,7 +190,7 @@ def host_row(name: str, domain: str, scope: Scope, item: Judged | None, veil: Ve
         last_known_at=time(verdict.last_known_at),
         flags=" ".join(verdict.flags),
         validated=int(item.validated),
-        recorded=rfc3339(item.recorded),
+        recorded=stamp(item.recorded),
         first_active=time(verdict.first_active),
         last_active=time(verdict.last_active),
         first_gone=time(verdict.first_gone),
@@ -196,7 +204,7 @@ def sighting_rows(item: Judged, veil: Veil) -> list[SightingRow]:
     ordered = sorted(item.sightings, key=lambda sighting: (sighting.feed, sighting.threat, sighting.first))
     identifier = item.id(veil)
     return [
-        SightingRow(identifier, seen.feed, seen.threat, rfc3339(seen.first), rfc3339(seen.last), time(seen.ended))
+        SightingRow(identifier, seen.feed, seen.threat, stamp(seen.first), stamp(seen.last), time(seen.ended))
         for seen in ordered
     ]
 

@@ -25,7 +25,8 @@ from panopticond.shared.minisign import PublicKey, SecretKey, sign
 from panopticond.shared.records import write_records
 from panopticond.shared.snapshot import Manifest, ManifestFile
 from panopticond.snapshot import files
-from panopticond.snapshot.build import Built, Terms
+from panopticond.snapshot.build import Built
+from panopticond.snapshot.conclude import Terms
 from panopticond.store.interface import Publication
 
 _STAGING, _LINK = ".staging-", ".latest-"

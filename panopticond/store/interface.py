@@ -41,7 +41,7 @@ class FeedHealth(msgspec.Struct, frozen=True):
     """Row counts of the last 30 changed bodies, oldest first."""
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """One indicator as it stands: the subject, when it was first recorded, its verdict and its sightings."""
 
     subject: Subject
