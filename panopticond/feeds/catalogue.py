@@ -25,7 +25,7 @@ class FeedSpec(msgspec.Struct, frozen=True):
 
     name: str
     url: str
-    """``https://``, ``http://``, or a path of this machine; ``{key}`` stands for the secret."""
+    """``https://``, ``http://``, ``axfr://address:port/zone`` or a path; ``{key}`` stands for the secret."""
     format: str
     threat: Threat | None = None
     """Of rows that do not say; None for the format's own."""

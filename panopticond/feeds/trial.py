@@ -23,6 +23,7 @@ from panopticond.feeds.health import Attempt, assess
 from panopticond.feeds.inflate import Body
 from panopticond.feeds.ingest import Ingest, Tally
 from panopticond.feeds.mispfeed import Events, follows_manifest
+from panopticond.feeds.transfer import Zone, is_transfer, transfer
 from panopticond.model import Indicator
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names
@@ -46,7 +47,11 @@ async def try_feed(spec: FeedSpec, http: Http, names: Names, now: dt.datetime, s
     examples: list[Indicator] = []
     with tempfile.TemporaryFile() as file:
         spool = cast("BinaryIO", file)
-        fetched = await fetch(spec, spool, http, FeedHealth(spec.name), now)
+        fetched = (
+            await transfer(spec, spool, Zone(), FeedHealth(spec.name))
+            if is_transfer(spec.url)
+            else await fetch(spec, spool, http, FeedHealth(spec.name), now)
+        )
         if fetched.result not in ("body", "partial"):
             attempt = Attempt(now, fetched.result, fetched.sentence)
         else:

@@ -134,10 +134,12 @@ def run_store(_: str, path: str) -> tuple[int, float, dict[str, float]]:
 async def _store(path: str) -> tuple[int, float, dict[str, float]]:
     import sqlite3
 
+    from panopticond.feeds.follow import RECORDED_TOGETHER
     from panopticond.model import Indicator
     from panopticond.store.sqlite import open_store
 
     rows = 100_000
+    step = RECORDED_TOGETHER
     listed = [
         Indicator(
             f"http://h{at % 50021}.zz/{at:x}", f"h{at % 50021}.zz", f"h{at % 50021}.zz", "zz", "registered", "phishing"
@@ -147,11 +149,11 @@ async def _store(path: str) -> tuple[int, float, dict[str, float]]:
     first = dt.datetime(2026, 4, 21, tzinfo=dt.UTC)
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
         async with await open_store(Path(folder) / "panopticon.db") as store:
-            for at in range(0, rows, 5000):
-                await store.record_listing("bench", first, listed[at : at + 5000])
+            for at in range(0, rows, step):
+                await store.record_listing("bench", first, listed[at : at + step])
             started = time.perf_counter()
-            for at in range(rows // 10, rows + rows // 10, 5000):
-                await store.record_listing("bench", first + dt.timedelta(hours=1), listed[at : at + 5000])
+            for at in range(rows // 10, rows + rows // 10, step):
+                await store.record_listing("bench", first + dt.timedelta(hours=1), listed[at : at + step])
             await store.end_listing("bench", first + dt.timedelta(hours=1))
             seconds = time.perf_counter() - started
         append = sqlite3.connect(Path(folder) / "append.db")

@@ -9,8 +9,7 @@ from typing import Any, cast
 import trio
 
 from panopticond.feeds.catalogue import FeedSpec
-from panopticond.feeds.follow import visit
-from panopticond.feeds.mispfeed import Events
+from panopticond.feeds.follow import Memory, visit
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy
 from tests.panopticond.feeds.server import Answer, FeedServer, MemoryStore
@@ -37,12 +36,12 @@ async def test_only_changed_events_are_fetched(nursery: trio.Nursery) -> None:
 
     server = await FeedServer(answer).start(nursery)
     spec = FeedSpec("osint", server.url + "/f/manifest.json", "misp")
-    store, events = MemoryStore(), Events()
+    store, memory = MemoryStore(), Memory()
 
     async def go(hours: int) -> Any:
         server.requests.clear()
         now = NOW + dt.timedelta(hours=hours)
-        return (await visit(spec, cast("Any", store), Http("test"), NAMES, now, lambda _watch: None, events))[0]
+        return (await visit(spec, cast("Any", store), Http("test"), NAMES, now, lambda _watch: None, memory))[0]
 
     health = await go(0)
     assert (health.state, health.rows, health.indicators, health.out_of_scope) == ("OK", 5, 3, 1)
