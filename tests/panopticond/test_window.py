@@ -192,13 +192,13 @@ def test_coverage_forgets_what_is_older_than_the_window() -> None:
     assert coverage.due in (3, 4, 5)
 
 
-def test_the_heap_does_not_grow_with_replanning() -> None:
+def test_the_diary_does_not_grow_with_replanning() -> None:
     """A check outside the plan (an operator's) replaces the plan; what it replaced is swept."""
     planned = window()
     planned.add(fresh(1), NOW)
     for minute in range(5000):
         planned.done(1, NOW + minute * MINUTE)
-    assert len(planned._heap) < 2000
+    assert planned._diary.size < 2000
     assert len(planned) == 1
 
 
