@@ -5,20 +5,19 @@ First step of ``run`` and ``check-config``. ``read`` gives the file's own struct
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from panopticond.config_rules import check as check  # noqa: PLC0414 - part of what a configuration is
 from panopticond.model import Absence, Licence, Threat, Trust
-from panopticond.shared.clock import Clock, ClockSettings
-from panopticond.shared.errors import ConfigurationError
-from panopticond.shared.settings import convert, read_toml, seconds
+from panopticond.shared.clock import ClockSettings
+from panopticond.shared.settings import convert, read_toml
 
 Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Hour = Annotated[str, msgspec.Meta(pattern=r"^[0-2][0-9]:[0-5][0-9]$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -55,7 +54,11 @@ class Tld(Section, frozen=True):
     servers: tuple[str, ...] = ()
     """The TLD's own servers, ``address:port`` each; empty: found from the root."""
     timezone: str = "UTC"
-    publish_at: Annotated[str, msgspec.Meta(pattern=r"^[0-2][0-9]:[0-5][0-9]$")] = "06:00"
+    publish_at: Hour = "06:00"
+    publish_also: tuple[Hour, ...] = ()
+    """Further hours of the day, for more than one publication."""
+    language: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,3}$")] = "en"
+    """Of the mails to its managers."""
     managers: tuple[str, ...] = ()
     critical: tuple[str, ...] = ()
     feeds: tuple[Name, ...] = ()
@@ -98,6 +101,8 @@ class Feed(Section, frozen=True):
     trust: Trust | None = None
     map_file: str | None = None
     """For the formats csv, json and ndjson: the mapping of their columns or keys, as ``feeds parse --map`` takes it."""
+    delisting: str | None = None
+    """Where a holder asks to be taken off the list: a page or a mail address."""
     max_bytes: Positive = 64 << 20
     max_inflated_bytes: Positive = 256 << 20
 
@@ -198,9 +203,32 @@ class Publish(Section, frozen=True):
 
     root: str = "/var/lib/panopticon/repository"
     secret_key_file: str = "/etc/panopticon/panopticon.key"  # noqa: S105 - a path
+    next_secret_key_file: str | None = None
+    """The key after this one, announced to readers from now on."""
+    next_key_from: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
+    """The day (UTC) from which the next key signs; thirty days after its announcement at the earliest."""
     expires: Duration = "36h"
     keep: Positive = 400
     mosapi_counts: Annotated[str, msgspec.Meta(pattern="^(validated|listed)$")] = "validated"
+
+
+class Mail(Section, frozen=True):
+    """``[mail]``: the server that takes the mails to the managers; without ``host`` none is sent."""
+
+    host: str | None = None
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 25
+    sender: str = msgspec.field(name="from", default="panopticon@localhost")
+    username: str | None = None
+    password_file: str | None = None
+    starttls: bool | None = None
+    """Left out: demanded unless the server is on loopback. AUTH is never spoken in the clear off loopback."""
+    timeout: Duration = "30s"
+    daily: bool = True
+    monthly: bool = True
+    critical: bool = True
+    """At once, when a name on a TLD's critical list is first validated."""
+    templates: str | None = None
+    """Directory with templates of one's own, ``KIND.TLD.txt`` or ``KIND.LANGUAGE.txt``, before the shipped ones."""
 
 
 class MosApiSettings(Section, frozen=True):
@@ -249,6 +277,7 @@ class Config(Section, frozen=True):
     registration: Registration = Registration()
     store: StoreSettings = StoreSettings()
     publish: Publish = Publish()
+    mail: Mail = Mail()
     serve: Serve = Serve()
     status: Status = Status()
     clock: ClockSettings = ClockSettings()
@@ -283,99 +312,3 @@ def _inherit(tld: Tld, group: Group) -> Tld:
         if getattr(group, key) and getattr(tld, key) == getattr(default, key)
     }
     return msgspec.structs.replace(tld, **changes)
-
-
-def check(config: Config) -> list[str]:
-    """Every broken rule between keys, with its path."""
-    problems = []
-    try:
-        Clock.from_settings(config.clock, lab=config.lab)
-    except ConfigurationError as error:
-        problems += error.problems
-    if config.validation.allow_networks and not config.lab:
-        problems.append("validation.allow_networks: private addresses are probed in the lab only; set lab = true")
-    problems += _check_tlds(config) + _check_vantages(config) + _check_addresses(config)
-    problems += _check_networks(config.serve.mosapi.allow_networks, "serve.mosapi.allow_networks")
-    names = [feed.name for feed in config.feed]
-    problems += [f"feed[{at}].name: {name!r} is given twice" for at, name in enumerate(names) if name in names[:at]]
-    for at, feed in enumerate(config.feed):
-        if feed.url is not None and feed.format is None:
-            problems.append(f"feed[{at}].format: missing; a feed with its own url needs a format")
-        if feed.every is not None and seconds(feed.every) < 60:
-            problems.append(f"feed[{at}].every: no feed may be asked more than once a minute")
-    return problems
-
-
-def _check_tlds(config: Config) -> list[str]:
-    problems = []
-    feeds, vantages = {feed.name for feed in config.feed}, {vantage.name for vantage in config.vantage}
-    seen: set[str] = set()
-    for at, tld in enumerate(config.tld):
-        path = f"tld[{at}]"
-        if (tld.name is None) == (not tld.names):
-            problems.append(f"{path}: give either name or names")
-        for name in [tld.name] if tld.name else tld.names:
-            if name in seen:
-                problems.append(f"{path}.name: {name!r} is given twice")
-            seen.add(name or "")
-        problems += [f"{path}.feeds: no [[feed]] is called {name!r}" for name in tld.feeds if name not in feeds]
-        problems += [
-            f"{path}.vantages: no [[vantage]] is called {name!r}" for name in tld.vantages if name not in vantages
-        ]
-        if len(tld.vantages or vantages) < 2:
-            problems.append(f"{path}.vantages: two vantages at least; one place proves nothing against cloaking")
-        if not _zone_exists(tld.timezone):
-            problems.append(f"{path}.timezone: {tld.timezone!r} is no time zone of the tz database")
-        if int(tld.publish_at[:2]) > 23:
-            problems.append(f"{path}.publish_at: {tld.publish_at!r} is no hour of the day")
-    for at, group in enumerate(config.group):
-        problems += [f"group[{at}].names: no [[tld]] is called {name!r}" for name in group.names if name not in seen]
-    return problems
-
-
-def _check_vantages(config: Config) -> list[str]:
-    problems = []
-    names = [vantage.name for vantage in config.vantage]
-    problems += [f"vantage[{at}].name: {name!r} is given twice" for at, name in enumerate(names) if name in names[:at]]
-    for at, vantage in enumerate(config.vantage):
-        if vantage.proxy is not None and not re.match(r"^https?://[^/@]+:[0-9]+$", vantage.proxy):
-            problems.append(f"vantage[{at}].proxy: must read http://host:port; credentials go to credentials_file")
-        if vantage.credentials_file is not None and not Path(vantage.credentials_file).is_file():
-            problems.append(f"vantage[{at}].credentials_file: {vantage.credentials_file}: no such file")
-    return problems
-
-
-def _check_addresses(config: Config) -> list[str]:
-    lists = {
-        "dns.roots": config.dns.roots,
-        "quad9.filtered": config.quad9.filtered,
-        "quad9.unfiltered": config.quad9.unfiltered,
-        **{f"tld[{at}].servers": tld.servers for at, tld in enumerate(config.tld)},
-    }
-    pattern = re.compile(r"^(\[[0-9a-f:.]+\]|[0-9.]+):[0-9]{1,5}$")
-    return [
-        f"{path}[{at}]: {address!r} must read address:port, as 192.0.2.1:53 or [2001:db8::1]:53"
-        for path, addresses in lists.items()
-        for at, address in enumerate(addresses)
-        if not pattern.match(address)
-    ]
-
-
-def _check_networks(networks: tuple[str, ...], path: str) -> list[str]:
-    problems = []
-    for at, network in enumerate(networks):
-        try:
-            ipaddress.ip_network(network)
-        except ValueError:
-            problems.append(f"{path}[{at}]: {network!r} is no address or network, as 192.0.2.0/24 or 2001:db8::1")
-    return problems
-
-
-def _zone_exists(name: str) -> bool:
-    import zoneinfo  # noqa: PLC0415 - the tz database is read only when a configuration is checked
-
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        return False
-    return True

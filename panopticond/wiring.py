@@ -75,7 +75,16 @@ class Parts(msgspec.Struct, frozen=True):
             if not tld.feeds or spec.name in tld.feeds:
                 health = await self.store.feed_health(spec.name)
                 facts.append(
-                    FeedFacts(spec.name, spec.format, spec.licence, spec.trust, spec.absence, spec.threat, health)
+                    FeedFacts(
+                        spec.name,
+                        spec.format,
+                        spec.licence,
+                        spec.trust,
+                        spec.absence,
+                        spec.threat,
+                        health,
+                        spec.delisting,
+                    )
                 )
         return Today(tuple(facts), tranco_list=self.tranco.list_id if self.tranco else None)
 

@@ -7,6 +7,8 @@ section 7).
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from panopticond.config import Feed
@@ -16,6 +18,8 @@ from panopticond.model import Absence, Licence, Threat, Trust
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import seconds
 
+TRANSFER = re.compile(r"axfr://(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})/([^/?#]+)\Z")
+"""The address of a zone to transfer: an IPv6 or IPv4 address, a port, the zone."""
 HOUR = 3600.0
 DAY = 24 * HOUR
 
@@ -48,6 +52,8 @@ class FeedSpec(msgspec.Struct, frozen=True):
     max_inflated_bytes: int = 256 << 20
     map_file: str | None = None
     """The mapping of the formats csv, json and ndjson."""
+    delisting: str | None = None
+    """Where a holder asks to be taken off the list."""
     terms: str = ""
     """Where the provider's terms stand, or what they come to."""
 
@@ -222,12 +228,14 @@ def resolve(feed: Feed) -> FeedSpec:
         )
     if feed.format is not None and feed.format not in FORMATS:
         problems.append(f"feed.{feed.name}.format: {feed.format!r} is none of {', '.join(sorted(FORMATS))}")
+    if feed.url is not None and (problem := address_problem(feed.url)):
+        problems.append(f"feed.{feed.name}.url: {problem}")
     if problems:
         raise ConfigurationError(problems)
     base = known or FeedSpec(feed.name, feed.url or "", feed.format or "")
     given = {
         key: value
-        for key in ("url", "format", "threat", "key_file", "licence", "absence", "trust", "map_file")
+        for key in ("url", "format", "threat", "key_file", "licence", "absence", "trust", "map_file", "delisting")
         if (value := getattr(feed, key)) is not None
     }
     own_address = feed.url is not None and (known is None or feed.url != known.url)
@@ -246,6 +254,16 @@ def resolve(feed: Feed) -> FeedSpec:
     if problems:
         raise ConfigurationError(problems)
     return msgspec.structs.replace(spec, stale_after=max(spec.stale_after, 4 * spec.every))
+
+
+def address_problem(url: str) -> str | None:
+    """What is wrong with a feed's address, or None."""
+    if url.startswith("axfr://"):
+        good = TRANSFER.match(url) is not None
+        return None if good else f"{url!r} must read axfr://address:port/zone, as axfr://192.0.2.1:53/rpz.example"
+    if "://" in url and not url.startswith(("http://", "https://", "file://")):
+        return f"{url!r}: only http, https, axfr and paths are read"
+    return None
 
 
 def _map_problems(spec: FeedSpec) -> list[str]:

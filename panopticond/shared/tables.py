@@ -56,6 +56,8 @@ class FeedRow(msgspec.Struct, frozen=True, gc=False):
     indicator_count: int
     rejected_count: int
     newest_row: str | None
+    delisting: str | None = None
+    """Where a holder asks to be taken off the list."""
 
 
 class DomainRow(msgspec.Struct, frozen=True, gc=False):

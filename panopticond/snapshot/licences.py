@@ -49,6 +49,7 @@ class FeedFacts(msgspec.Struct, frozen=True):
     threat: Threat | None
     """None: the feed's rows say it themselves."""
     health: FeedHealth
+    delisting: str | None = None
 
 
 def licence_of(sightings: Sequence[Sighting], licences: Mapping[str, Licence]) -> Licence:

@@ -142,6 +142,7 @@ def feed_row(feed: FeedFacts) -> FeedRow:
         indicator_count=health.indicators,
         rejected_count=sum(health.rejected.values()),
         newest_row=time(health.newest_row),
+        delisting=feed.delisting,
     )
 
 
