@@ -5,12 +5,15 @@ First step of every arke command that needs a configuration. Small on purpose: f
 
 from __future__ import annotations
 
+import datetime as dt
+import zoneinfo
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
+from arke.model import Role
 from panopticond.shared.clock import Clock, ClockSettings
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import convert, read_json, seconds
@@ -18,6 +21,9 @@ from panopticond.shared.settings import convert, read_json, seconds
 Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 PublicKey = Annotated[str, msgspec.Meta(pattern=r"^RW[A-Za-z0-9+/]{54}$")]
+
+
+_SECRETS = ("password_file", "token_file", "header_file", "certificate_file", "certificate_key_file")
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +36,14 @@ class Rdap(Section, frozen=True):
     url: str
     username: str | None = None
     password_file: str | None = None
+    token_file: str | None = None
+    """File with a Bearer token, in place of name and password."""
+    header: str | None = None
+    """Name of a header the server wants, as ``X-Api-Key``; its value stands in ``header_file``."""
+    header_file: str | None = None
+    certificate_file: str | None = None
+    """PEM file of a client certificate."""
+    certificate_key_file: str | None = None
     canary: str | None = None
     """A name whose contact must come back; without it a silent loss of rights goes unseen."""
     rate: Annotated[float, msgspec.Meta(gt=0)] = 5.0
@@ -54,8 +68,37 @@ class Smtp(Section, frozen=True):
 class Account(Section, frozen=True):
     """``account``: how arke signs in at the repository, when ``records`` is a URL."""
 
-    username: str
-    password_file: str
+    username: str | None = None
+    password_file: str | None = None
+    certificate_file: str | None = None
+    """PEM file of a client certificate, beside or in place of name and password."""
+    certificate_key_file: str | None = None
+
+
+class Transfer(Section, frozen=True):
+    """``transfer``: the zone by AXFR (RFC 5936) in place of a file."""
+
+    server: str
+    """``address:port`` of a server that lets this host transfer the zone."""
+    key_file: str | None = None
+    """File with one line ``algorithm:name:secret``, as ``hmac-sha256:arke:BASE64`` (TSIG, RFC 8945)."""
+    every: Duration = "6h"
+    timeout: Duration = "10m"
+
+
+class Mosapi(Section, frozen=True):
+    """``mosapi``: the account at a MoSAPI server, for ``arke mosapi`` and ``arke reconcile``."""
+
+    url: str = "https://mosapi.icann.org"
+    username: str | None = None
+    """Left out: ``<tld>_ry``."""
+    password_file: str | None = None
+    certificate_file: str | None = None
+    """A client certificate in place of name and password: then nobody logs in."""
+    certificate_key_file: str | None = None
+    entity: Literal["ry", "rr"] = "ry"
+    reports: Literal["metrica", "daar"] = "metrica"
+    timeout: Duration = "30s"
 
 
 class RecheckVantage(Section, frozen=True):
@@ -88,9 +131,30 @@ class RecheckSettings(Section, frozen=True):
     """DNS queries a second and server, real time."""
 
 
-class Ladder(Section, frozen=True):
-    """``ladder``: the rungs' deadlines and what waits for a person."""
+class Hours(Section, frozen=True):
+    """``ladder.hours``: when mails may leave; deadlines run on meanwhile."""
 
+    zone: str
+    """Time zone, as ``Asia/Dili``."""
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ("mon", "tue", "wed", "thu", "fri")
+    opens: Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "08:00"
+    closes: Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "18:00"
+    holidays: tuple[dt.date, ...] = ()
+    first_rung: bool = False
+    """Whether the first rung waits for office hours too; left out, only later rungs do."""
+
+
+class Ladder(Section, frozen=True):
+    """``ladder``: who stands on which rung, its deadlines, and what waits for a person."""
+
+    first: tuple[Role, ...] = ("registrant", "administrative", "technical")
+    malicious_first: tuple[Role, ...] = ("registrant", "abuse", "registrar")
+    """Of ``abuse`` and ``registrar`` the first there is gets the mail."""
+    between: Duration = "24h"
+    """Least time between two rungs."""
+    stagger: Duration = "0s"
+    """First notices are spread over this time by case number, so that their effect can be measured."""
+    hours: Hours | None = None
     registrar_after: Duration = "24h"
     review_after: Duration = "72h"
     approve_popular: bool = True
@@ -105,6 +169,30 @@ class Limits(Section, frozen=True):
     per_hour: Positive = 500
     per_run: Positive = 1000
     digest_above: Positive = 5
+    growth: Annotated[float, msgspec.Meta(gt=1)] = 4.0
+    """A snapshot with so many times the rows of the last one (or so few) waits for a person before any mail."""
+
+
+class Bounces(Section, frozen=True):
+    """``bounces``: where the mail server puts what comes to ``bounce+...``."""
+
+    maildir: str | None = None
+    forward: bool = True
+    """Whether replies of people are forwarded to ``manager``."""
+
+
+class Report(Section, frozen=True):
+    """``report``: what is mailed to ``manager``: case numbers, never a contact."""
+
+    daily: bool = True
+    monthly: bool = True
+
+
+class Retention(Section, frozen=True):
+    """``retention``: how long the ledger keeps what it knows; an objection is kept for good."""
+
+    notices: Duration = "400d"
+    """Keyed hashes of recipients, counted from the last thing that happened to a case."""
 
 
 class Screen(Section, frozen=True):
@@ -131,9 +219,12 @@ class Config(Section, frozen=True):
     keys: Annotated[list[PublicKey], msgspec.Meta(min_length=1, max_length=4)]
     records: str
     zone: str | None = None
+    transfer: Transfer | None = None
     rdap: Rdap | None = None
     contacts: str | None = None
     """A CSV ``domain,role,email``, where there is no RDAP."""
+    language: Annotated[str, msgspec.Meta(pattern="^[a-z]{2}$")] | None = None
+    """Language of the notices; left out, the template's own, else English."""
     template: str | None = None
     """The operator's notice template; left out, the one shipped."""
     smtp: Smtp | None = None
@@ -153,6 +244,12 @@ class Config(Section, frozen=True):
     recheck: RecheckSettings = RecheckSettings()
     ladder: Ladder = Ladder()
     limits: Limits = Limits()
+    bounces: Bounces = Bounces()
+    report: Report = Report()
+    retention: Retention = Retention()
+    mosapi: Mosapi | None = None
+    stop_file: str | None = None
+    """While this file exists no mail leaves; left out, ``stop`` in the state directory."""
     screen: Screen = Screen()
     status: Status = Status()
     shared_services: tuple[str, ...] = ()
@@ -182,7 +279,7 @@ def check(config: Config) -> list[str]:
         problems.append("tld: name at least one TLD")
     if config.recheck.allow_networks and not config.lab:
         problems.append("recheck.allow_networks: private addresses are probed in the lab only; set lab = true")
-    problems += _check_urls(config) + _check_files(config)
+    problems += _check_urls(config) + _check_files(config) + _check_pairs(config)
     if config.smtp is not None and config.smtp.sender.count("@") != 1:
         problems.append("smtp.from: must be one address, as abuse@nic.example")
     if not config.dry_run and config.smtp is None:
@@ -194,11 +291,16 @@ def check(config: Config) -> list[str]:
 
 def _check_urls(config: Config) -> list[str]:
     problems = []
-    given = {"records": config.records, "zone": config.zone, "rdap.url": config.rdap.url if config.rdap else None}
+    given = {
+        "records": config.records,
+        "zone": config.zone,
+        "rdap.url": config.rdap.url if config.rdap else None,
+        "mosapi.url": config.mosapi.url if config.mosapi else None,
+    }
     for path, url in given.items():
         if url is None or "://" not in url:
-            if path == "rdap.url" and url is not None:
-                problems.append("rdap.url: must be a URL")
+            if path.endswith(".url") and url is not None:
+                problems.append(f"{path}: must be a URL")
             continue
         parts = urlsplit(url)
         local = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
@@ -211,14 +313,54 @@ def _check_urls(config: Config) -> list[str]:
     return problems
 
 
+def _check_pairs(config: Config) -> list[str]:
+    """Keys that need or exclude each other."""
+    problems = []
+    if len(config.tlds) > 1:
+        problems += [
+            f"{key}: with several TLDs it must hold {{tld}}, which stands for each in turn"
+            for key, value in (("records", config.records), ("zone", config.zone))
+            if value is not None and "{tld}" not in value
+        ]
+    if config.zone is not None and config.transfer is not None:
+        problems.append("transfer: give zone or transfer, not both")
+    rdap = config.rdap
+    if rdap is not None and (rdap.header is None) != (rdap.header_file is None):
+        problems.append("rdap.header: needs header and header_file together")
+    if rdap is not None and rdap.token_file is not None and rdap.username is not None:
+        problems.append("rdap.token_file: give a token or username and password_file, not both")
+    for key, holder in (("rdap", rdap), ("account", config.account), ("mosapi", config.mosapi)):
+        if holder is not None and holder.certificate_key_file is not None and holder.certificate_file is None:
+            problems.append(f"{key}.certificate_key_file: needs certificate_file")
+    account = config.account
+    if account is not None and (account.username is None) != (account.password_file is None):
+        problems.append("account: needs username and password_file together")
+    hours = config.ladder.hours
+    if hours is not None:
+        if not hours.days or hours.opens >= hours.closes:
+            problems.append("ladder.hours: must open on some day, and before it closes")
+        try:
+            zoneinfo.ZoneInfo(hours.zone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            problems.append(f"ladder.hours.zone: {hours.zone!r} is no time zone; write it as Asia/Dili")
+    if "manager" in (*config.ladder.first, *config.ladder.malicious_first) or not config.ladder.first:
+        problems.append("ladder.first: name contacts of a domain, and at least one")
+    return problems
+
+
 def _check_files(config: Config) -> list[str]:
     named = {
         "template": config.template,
         "contacts": config.contacts,
         "suppression": config.suppression,
-        "rdap.password_file": config.rdap.password_file if config.rdap else None,
         "smtp.password_file": config.smtp.password_file if config.smtp else None,
-        "account.password_file": config.account.password_file if config.account else None,
+        **{
+            f"{section}.{key}": getattr(holder, key)
+            for section, holder in (("rdap", config.rdap), ("account", config.account), ("mosapi", config.mosapi))
+            for key in _SECRETS
+            if holder is not None and hasattr(holder, key)
+        },
+        "transfer.key_file": config.transfer.key_file if config.transfer else None,
         **{f"screen.protect[{at}]": path for at, path in enumerate(config.screen.protect)},
         **{f"screen.exclude[{at}]": path for at, path in enumerate(config.screen.exclude)},
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,11 +17,11 @@ from arke.cases.enrich import CsvSource, RdapSource, Source
 from arke.cases.follow import Follower
 from arke.cases.ledger import Ledger
 from arke.cases.recheck import Rechecker
-from arke.config import Config
+from arke.config import Account, Config, Mosapi, Rdap
 from arke.mail import template
 from arke.mail.outbox import Outbox
 from arke.mail.smtp import Mailer
-from arke.watch import USER_AGENT, SnapshotWatch, ZoneWatch
+from arke.watch import USER_AGENT, SnapshotWatch, ZoneTransfer, ZoneWatch
 from panopticond.probe.delegation import Delegations, ZonePolicy
 from panopticond.probe.dnsclient import DnsClient
 from panopticond.probe.guard import Guard
@@ -52,7 +53,7 @@ class Rooms(msgspec.Struct, frozen=True):
     mailer: Mailer | None
     """None where nothing is sent: a dry run, a preview, no ``smtp``."""
     snapshots: dict[str, SnapshotWatch]
-    zones: dict[str, ZoneWatch]
+    zones: dict[str, ZoneWatch | ZoneTransfer]
     preview: bool = False
     """Nothing may be written but drafts."""
 
@@ -101,16 +102,47 @@ async def open_rooms(config: Config, *, drafts: Path | None = None, trace: bool 
             outbox=Outbox(ledger.run),
             mailer=mailer,
             snapshots={tld: _watch(config, tld, ledger, http) for tld in config.tlds},
-            zones={tld: ZoneWatch(tld, config.zone, http, state / "spool") for tld in config.tlds if config.zone},
+            zones={tld: zone for tld in config.tlds if (zone := _zone(config, tld, http)) is not None},
             preview=not trace,
         )
 
 
 def _watch(config: Config, tld: str, ledger: Ledger, http: Http) -> SnapshotWatch:
     account = config.account
-    auth = (account.username, read_secret(account.password_file)) if account else None
+    auth = None
+    if account is not None and account.username is not None and account.password_file is not None:
+        auth = (account.username, read_secret(account.password_file))
     spool = Path(config.state) / "spool"
-    return SnapshotWatch(tld, config.records, config.keys, ledger, http, auth=auth, spool=spool)
+    shown = with_certificate(http, account)
+    return SnapshotWatch(tld, config.records, config.keys, ledger, shown, auth=auth, spool=spool)
+
+
+def with_certificate(http: Http, holder: Rdap | Account | Mosapi | None) -> Http:
+    """An adapter that shows the client certificate a section names, or the one given where it names none."""
+    if holder is None or holder.certificate_file is None:
+        return http
+    context = ssl.create_default_context()
+    try:
+        context.load_cert_chain(holder.certificate_file, holder.certificate_key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError([f"{holder.certificate_file}: no usable client certificate: {error}"]) from error
+    return Http(USER_AGENT, verify=context)
+
+
+def rdap_headers(rdap: Rdap) -> dict[str, str]:
+    """The headers that prove who asks, from their files: a Bearer token (RFC 6750), or one the server names."""
+    headers = {}
+    if rdap.token_file is not None:
+        headers["authorization"] = f"Bearer {read_secret(rdap.token_file)}"
+    if rdap.header is not None and rdap.header_file is not None:
+        headers[rdap.header.lower()] = read_secret(rdap.header_file)
+    return headers
+
+
+def _zone(config: Config, tld: str, http: Http) -> ZoneWatch | ZoneTransfer | None:
+    if config.transfer is not None:
+        return ZoneTransfer(tld, config.transfer)
+    return ZoneWatch(tld, config.zone, http, Path(config.state) / "spool") if config.zone else None
 
 
 def _source(config: Config, http: Http) -> Source | None:
@@ -119,7 +151,13 @@ def _source(config: Config, http: Http) -> Source | None:
         rdap = config.rdap
         auth = (rdap.username, read_secret(rdap.password_file)) if rdap.username and rdap.password_file else None
         return RdapSource(
-            http, rdap.url, auth=auth, rate_per_second=rdap.rate, timeout_seconds=seconds(rdap.timeout), own=own
+            with_certificate(http, rdap),
+            rdap.url,
+            auth=auth,
+            headers=rdap_headers(rdap),
+            rate_per_second=rdap.rate,
+            timeout_seconds=seconds(rdap.timeout),
+            own=own,
         )
     return CsvSource(Path(config.contacts), own) if config.contacts else None
 

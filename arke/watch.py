@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +19,14 @@ from typing import Any
 import msgspec
 import trio
 
+from arke import transfer
 from arke.cases.ledger import Ledger
+from arke.config import Transfer
 from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
-from panopticond.shared.http import Http
+from panopticond.shared.http import Http, Response
 from panopticond.shared.minisign import SIGNATURE_LIMIT, PublicKey
 from panopticond.shared.records import read_tables
+from panopticond.shared.settings import seconds
 from panopticond.shared.snapshot import (
     LATEST,
     MANIFEST,
@@ -40,6 +44,8 @@ from panopticond.shared.zone import Zone, read_zone
 USER_AGENT = "arke"
 SMALL_SECONDS, LARGE_SECONDS = 30.0, 1800.0
 ZONE_LIMIT_BYTES = 4 << 30
+SMALL_ZONE = 100
+"""Names below which a zone may shrink as it likes."""
 MAIL_AGE = dt.timedelta(hours=36)
 """A snapshot whose ``to`` is older than this causes no mail."""
 Auth = tuple[str, str] | None
@@ -71,6 +77,7 @@ class SnapshotWatch:
         self._auth = auth
         self._spool = spool
         self._seen: object = None
+        self._etag: str | None = None
 
     async def look(self, now: dt.datetime, *, accept: bool = True) -> Snapshot | None:
         """The newest snapshot, or None while it is the one returned last; ``accept`` False leaves no trace.
@@ -117,10 +124,12 @@ class SnapshotWatch:
     ) -> tuple[object, tuple[Manifest, dict[str, list[Any]], str] | None]:
         """Over HTTP: manifest and signature first, then the records into the spool, checked before they are read."""
         base = self._records.rsplit("/", 1)[0]
-        data = (await self._get(f"{base}/{MANIFEST}", MANIFEST_LIMIT_BYTES)).body
+        known = self._etag if self._seen is not None else None
+        response = await self._get(f"{base}/{MANIFEST}", MANIFEST_LIMIT_BYTES, known=known)
+        data = response.body
         sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 == self._seen:
-            return sha256, None
+        if response.status == 304 or sha256 == self._seen:
+            return self._seen, None
         signature = (await self._get(f"{base}/{SIGNATURE}", SIGNATURE_LIMIT)).body.decode("utf-8", "replace")
         manifest = verify_manifest_bytes(data, signature, self._keys, tld=self.tld, now=now, accepted=accepted)
         path = self._spool / f"{self.tld}-{RECORDS}"
@@ -129,11 +138,18 @@ class SnapshotWatch:
             tables = await trio.to_thread.run_sync(read_tables, path)
         finally:
             path.unlink(missing_ok=True)
+        self._etag = response.headers.get("etag")
         return sha256, (manifest, tables, sha256)
 
-    async def _get(self, url: str, limit_bytes: int) -> Any:
-        response = await self._http.get(url, auth=self._auth, limit_bytes=limit_bytes, deadline_seconds=SMALL_SECONDS)
-        if response.status != 200:
+    async def _get(self, url: str, limit_bytes: int, *, known: str | None = None) -> Response:
+        response = await self._http.get(
+            url,
+            headers={"if-none-match": known} if known else {},
+            auth=self._auth,
+            limit_bytes=limit_bytes,
+            deadline_seconds=SMALL_SECONDS,
+        )
+        if response.status != 200 and not (known and response.status == 304):
             raise FetchError("unreachable", f"{url} answers {response.status}; check address and account")
         return response
 
@@ -184,6 +200,38 @@ async def verify_url(
     return await trio.to_thread.run_sync(functools.partial(verify_tree, into, keys, tld=tld, now=now))
 
 
+class ZoneTransfer:
+    """The registry's own zone by AXFR: its serial every so often, the zone when that has changed."""
+
+    def __init__(self, tld: str, settings: Transfer) -> None:
+        self._tld = tld
+        self._server = transfer.server(settings.server, settings.key_file, seconds(settings.timeout))
+        self._every_seconds = seconds(settings.every)
+        self._asked = -math.inf
+        self._last: Zone | None = None
+
+    async def look(self) -> Zone:
+        """The zone as last transferred, or anew; PanopticonError or FetchError when there is no whole one."""
+        if self._last is not None and trio.current_time() - self._asked < self._every_seconds:
+            return self._last
+        serial = await transfer.serial(self._server, self._tld)
+        if self._last is None or serial != self._last.serial:
+            found = await transfer.transfer(self._server, self._tld)
+            _plausible(found, self._last)
+            self._last = found
+        self._asked = trio.current_time()
+        return self._last
+
+
+def _plausible(found: Zone, last: Zone | None) -> None:
+    """PanopticonError for a zone less than half as large as the one before: it may be cut in the middle."""
+    if last is not None and len(last.owners) >= SMALL_ZONE and len(found.owners) * 2 < len(last.owners):
+        raise PanopticonError(
+            f"the zone of .{found.origin} shrank from {len(last.owners)} names to {len(found.owners)}; "
+            "it is not used: check it, and restart arke if it is right"
+        )
+
+
 class ZoneWatch:
     """The registry's own zone by path or URL; the last whole one is kept when a newer one is damaged."""
 
@@ -205,8 +253,9 @@ class ZoneWatch:
             raise PanopticonError(f"{self._zone}: cannot read the zone: {error.strerror}; check zone") from error
         mark = (status.st_mtime_ns, status.st_size, status.st_ino)
         if mark != self._seen or self._last is None:
-            self._last = await trio.to_thread.run_sync(read_zone, self._zone, self._tld)
-            self._seen = mark
+            found = await trio.to_thread.run_sync(read_zone, self._zone, self._tld)
+            _plausible(found, self._last)
+            self._last, self._seen = found, mark
         return self._last
 
     async def _fetch(self) -> Zone:
@@ -222,8 +271,9 @@ class ZoneWatch:
                 return self._last
             if response.status != 200:
                 raise FetchError("unreachable", f"the zone's address answers {response.status}; check zone")
-            self._last = await trio.to_thread.run_sync(read_zone, path, self._tld)
-            self._seen = response.headers.get("etag")
+            found = await trio.to_thread.run_sync(read_zone, path, self._tld)
+            _plausible(found, self._last)
+            self._last, self._seen = found, response.headers.get("etag")
             return self._last
         finally:
             path.unlink(missing_ok=True)

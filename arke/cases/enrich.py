@@ -11,7 +11,7 @@ import csv
 import datetime as dt
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast, get_args
 
@@ -92,6 +92,7 @@ class RdapSource:
         url: str,
         *,
         auth: tuple[str, str] | None,
+        headers: Mapping[str, str] | None = None,
         rate_per_second: float,
         timeout_seconds: float,
         own: Sequence[str],
@@ -99,6 +100,7 @@ class RdapSource:
         self._http = http
         self._url = url
         self._auth = auth
+        self._headers = dict(headers or {})
         self._timeout_seconds = timeout_seconds
         self._own = tuple(own)
         self._slots = trio.CapacityLimiter(CONCURRENCY)
@@ -145,6 +147,7 @@ class RdapSource:
                     self._url,
                     domain,
                     auth=self._auth,
+                    headers=self._headers,
                     deadline_seconds=self._timeout_seconds,
                     with_contacts=True,
                 )

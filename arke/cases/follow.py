@@ -19,9 +19,10 @@ import msgspec
 import trio
 
 from arke.cases import ladder
+from arke.cases.ceilings import Budget, is_suppressed
 from arke.cases.enrich import TRANSIENT, Source
 from arke.cases.ladder import History
-from arke.cases.ledger import Intent, Ledger, Sent, write_intents
+from arke.cases.ledger import Intent, Ledger, write_intents
 from arke.cases.match import Matched, reclassified
 from arke.cases.recheck import Looked, Rechecker
 from arke.config import Config
@@ -180,7 +181,7 @@ class Follower:
                 outcomes.append(Outcome(case, "no-contact", found.problem or problem))
                 return
             kept = tuple(
-                contact for contact in chosen if not _is_suppressed(contact, suppressed, hashes, self._ledger.party)
+                contact for contact in chosen if not is_suppressed(contact, suppressed, hashes, self._ledger.party)
             )
             if chosen and not kept:
                 outcomes.append(Outcome(case, "suppressed", "on the suppression list"))
@@ -205,7 +206,7 @@ class Follower:
     async def _deliver(self, planned: Sequence[Planned]) -> list[Outcome]:
         """Re-check, compose and hand to the outbox; many incidents of one recipient become one digest."""
         outcomes: list[Outcome] = []
-        budget = _Budget(self._config, await self._ledger.sent(self._clock.now()))
+        budget = Budget(self._config, await self._ledger.sent(self._clock.now()))
         incidents = Counter(
             (self._ledger.party(contact.address), ladder.template_for(plan.step, contact.role))
             for plan in planned
@@ -348,46 +349,7 @@ class Follower:
             await self._hold(case, "registry-review")
 
 
-class _Budget:
-    """The ceilings: what the last day and hour and this run have used (design section 9)."""
-
-    def __init__(self, config: Config, sent: Sent) -> None:
-        self._limits = config.limits
-        self._hour = sent.hour
-        self._run = 0
-        self._parties = Counter(sent.parties)
-        self._domains = Counter(sent.domains)
-
-    def refuse(self, party: str, domains: Sequence[str]) -> str:
-        """Why one more notice would be too many, or nothing: then it is counted."""
-        limits = self._limits
-        if self._run >= limits.per_run or self._hour >= limits.per_hour:
-            return "ceiling-run" if self._run >= limits.per_run else "ceiling-hour"
-        if self._parties[party] >= limits.per_recipient_day:
-            return "ceiling-recipient"
-        if any(self._domains[domain] >= limits.per_domain_day for domain in domains):
-            return "ceiling-domain"
-        self._run += 1
-        self._hour += 1
-        self._parties[party] += 1
-        self._domains.update(domains)
-        return ""
-
-
 _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
-
-
-def _is_suppressed(
-    contact: Contact,
-    listed: tuple[frozenset[str], frozenset[str]],
-    hashes: frozenset[str],
-    party: Callable[[str], str],
-) -> bool:
-    addresses, domains = listed
-    address = contact.address.lower()
-    host = address.rpartition("@")[2]
-    parents = {host[at:] for at in (0, *(index + 1 for index, letter in enumerate(host) if letter == "."))}
-    return address in addresses or bool(parents & domains) or party(address) in hashes
 
 
 async def _within(slots: trio.CapacityLimiter, work: Callable[..., Awaitable[None]], *arguments: object) -> None:

@@ -8,22 +8,24 @@ the later rungs unless the configuration says otherwise. Nothing is repeated to 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from arke.config import Ladder
+from arke.config import Hours, Ladder
 from arke.model import Case, CaseIndicator, Contact, Role, Step, Template
 from panopticond.shared.settings import seconds
 
 HOLDERS: tuple[Role, ...] = ("registrant", "administrative", "technical")
 REGISTRARS: tuple[Role, ...] = ("abuse", "registrar")
 """The registrar's abuse contact before the registrar's general one; the first there is gets the mail."""
-BETWEEN_RUNGS = dt.timedelta(hours=24)
 REGISTRAR_RUNG, REVIEW_RUNG, RESOLVED_RUNG = 2, 3, 9
 REFUSALS = frozenset({"rejected", "withheld"})
 RUNG_REASONS = frozenset({"registrar-rung", "registry-review"})
 """A rejection of one of these concerns its own rung; of any other reason, the whole case."""
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _PENDING = frozenset({"queued", "sending", "retry", "unknown"})
 _OVER = frozenset({"mitigated-dns", "mitigated-content", "changed"})
 
@@ -58,6 +60,27 @@ class History(msgspec.Struct, frozen=True):
 
 def step(case: Case, history: History, now: dt.datetime, settings: Ladder) -> Step:
     """What is to be done for a case now; ``hold`` names why a person must decide."""
+    found = _step(case, history, now, settings)
+    hours = settings.hours
+    if (
+        found.action == "send"
+        and hours is not None
+        and (hours.first_rung or found.rung > 1)
+        and not at_work(now, hours)
+    ):
+        return Step(case.id, "nothing", "waits for office hours", found.rung)
+    return found
+
+
+def at_work(now: dt.datetime, hours: Hours) -> bool:
+    """Whether ``now`` is within the office hours of the configured zone, holidays left out."""
+    local = now.astimezone(zoneinfo.ZoneInfo(hours.zone))
+    if local.date() in hours.holidays or _DAYS[local.weekday()] not in hours.days:
+        return False
+    return hours.opens <= local.strftime("%H:%M") < hours.closes
+
+
+def _step(case: Case, history: History, now: dt.datetime, settings: Ladder) -> Step:
     if case.state == "mitigated":
         return _resolved(case, history)
     if case.state != "open":
@@ -77,9 +100,9 @@ def step(case: Case, history: History, now: dt.datetime, settings: Ladder) -> St
     if "held" in {state for reason, state in history.decisions.items() if reason not in RUNG_REASONS}:
         return Step(case.id, "hold", "held", max(1, history.rung))
     if history.rung == 0:
-        return _first(case, history)
+        return _first(case, history, now, settings)
     if msgspec.structs.replace(case, indicators=due).said - history.said:
-        roles = (*HOLDERS, *REGISTRARS) if history.rung >= REGISTRAR_RUNG else _first_roles(case)
+        roles = (*HOLDERS, *REGISTRARS) if history.rung >= REGISTRAR_RUNG else _first_roles(case, settings)
         template: Template = "malicious" if case.abuse_class == "malicious" else "reminder"
         return Step(case.id, "send", "something new", history.rung, template, roles)
     return _later(case, history, now, settings)
@@ -196,23 +219,27 @@ def _gates(case: Case, settings: Ladder) -> list[str]:
     return gates
 
 
-def _first_roles(case: Case) -> tuple[Role, ...]:
-    return ("registrant", *REGISTRARS) if case.abuse_class == "malicious" else HOLDERS
+def _first_roles(case: Case, settings: Ladder) -> tuple[Role, ...]:
+    return settings.malicious_first if case.abuse_class == "malicious" else settings.first
 
 
-def _first(case: Case, history: History) -> Step:
+def _first(case: Case, history: History, now: dt.datetime, settings: Ladder) -> Step:
+    share = int.from_bytes(hashlib.sha256(case.id.encode()).digest()[:4]) / 2**32
+    if now < case.opening + share * dt.timedelta(seconds=seconds(settings.stagger)):
+        return Step(case.id, "nothing", "staggered: its turn comes later")
     template: Template = "new"
     if case.abuse_class == "malicious":
         template = "malicious"
     elif any(told.accepted is not None and told.opening != case.opening for told in history.told):
         template = "reopened"
-    return Step(case.id, "send", "first rung", 1, template, _first_roles(case))
+    return Step(case.id, "send", "first rung", 1, template, _first_roles(case, settings))
 
 
 def _later(case: Case, history: History, now: dt.datetime, settings: Ladder) -> Step:
     """The registrar after a day, the registry's own review after three, from this opening's first accepted mail."""
     accepted = [told.accepted for told in history.told if told.accepted and told.opening == case.opening]
-    if not accepted or (history.rung_at is not None and now - history.rung_at < BETWEEN_RUNGS):
+    between = dt.timedelta(seconds=seconds(settings.between))
+    if not accepted or (history.rung_at is not None and now - history.rung_at < between):
         return Step(case.id, "nothing", "told; nothing new", history.rung)
     waited = (now - min(accepted)).total_seconds()
     review_queued = "registry-review" in history.decisions

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import can_ada
@@ -79,25 +80,26 @@ async def fetch_domain(
     domain: str,
     *,
     auth: tuple[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
     deadline_seconds: float = 20.0,
     with_contacts: bool = False,
     authoritative: bool = True,
 ) -> RdapDomain | RdapProblem:
     """Ask ``<base_url>domain/<domain>`` (an A-label name) and read the answer.
 
-    ``auth`` goes to the base URL's origin only. ``not-found`` is an answer only of an ``authoritative`` server; from
-    another it reads ``not-authoritative``. Nothing is raised for what a server does.
+    ``auth`` and ``headers`` (a token, say) go to the base URL's origin only. ``not-found`` is an answer only of an
+    ``authoritative`` server; from another it reads ``not-authoritative``. Nothing is raised for what a server does.
     """
     url = f"{base_url.rstrip('/')}/domain/{domain}"
     try:
         reply = await http.get(
             url,
-            headers={"accept": "application/rdap+json, application/json;q=0.8"},
+            headers={**(headers or {}), "accept": "application/rdap+json, application/json;q=0.8"},
             auth=auth,
             limit_bytes=BODY_BYTES,
             deadline_seconds=deadline_seconds,
             redirects=REDIRECTS,
-            same_origin=auth is not None,
+            same_origin=auth is not None or bool(headers),
         )
     except FetchError as error:
         return RdapProblem(error.reason)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from arke.cases.ladder import History, Told, due_indicators, knows, occasion, parties, step, template_for
-from arke.config import Ladder
+from arke.config import Hours, Ladder
 from arke.model import Contact
 from tests.arke.made import NOW, OPENED, case, contacts, indicator
 
@@ -203,3 +203,29 @@ def test_a_later_opening_is_a_reopening_for_those_who_were_told() -> None:
     """Back within ninety days: the first rung again, with its own template."""
     again = case(reopened=(NOW,))
     assert step(again, done(9), NOW, SETTINGS).template == "reopened"
+
+
+def test_office_hours_hold_later_rungs_and_deadlines_run_on() -> None:
+    """On a Sunday or a holiday the registrar rung waits, the first one only when configured so."""
+    hours = Hours(zone="Asia/Dili", holidays=(dt.date(2026, 3, 6),))
+    office = Ladder(hours=hours, approve_later_rungs=False, review_after="900h")
+    thursday = NOW.replace(hour=1)  # ten in the morning in Dili
+    late = done(hours=60)
+    assert step(case(), late, thursday, office).action == "send"
+    for away in (thursday + dt.timedelta(days=1), thursday + dt.timedelta(days=3), thursday.replace(hour=12)):
+        assert step(case(), late, away, office).reason == "waits for office hours"
+        assert step(case(), History(), away, office).action == "send"
+    always = msgspec.structs.replace(office, hours=msgspec.structs.replace(hours, first_rung=True))
+    assert step(case(), History(), thursday.replace(hour=12), always).action == "nothing"
+
+
+def test_roles_pace_and_stagger_are_the_operators() -> None:
+    """The first rung's contacts, the time between rungs and the spreading of first notices come from the configuration."""
+    assert step(case(), History(), NOW, Ladder(first=("registrant",))).roles == ("registrant",)
+    slow = Ladder(between="48h", approve_later_rungs=False)
+    assert step(case(), done(hours=30), NOW, slow).action == "nothing"
+    assert step(case(), done(hours=49), NOW, slow).action == "send"
+    spread = Ladder(stagger="100d")
+    turns = [step(case(id=f"zz-{number}"), History(), NOW, spread).action for number in range(50)]
+    assert turns.count("nothing") > 30
+    assert step(case(id="zz-1"), History(), NOW + dt.timedelta(days=100), spread).action == "send"
