@@ -14,9 +14,7 @@ import json
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import trio
@@ -164,11 +162,10 @@ def read_report(directory: Path, counts: str) -> Report:
     manifest = parse_manifest((directory / snapshot.MANIFEST).read_bytes())
     with (directory / snapshot.AGGREGATES).open("rb") as file:
         figures = _figures(file.read(_AGGREGATES_LIMIT_BYTES), counts)
-    tables = _head_of_records(directory / snapshot.RECORDS)
-    row: SnapshotRow = tables["snapshot"][0]
-    named = _named(tables, counts)
+    head = _Head.of(directory / snapshot.RECORDS, counts)
+    row = head.snapshot
     lists = tuple(
-        mosapi.ThreatList(threat, count, tuple(sorted(named[threat])) if count >= 0 else ())
+        mosapi.ThreatList(threat, count, tuple(sorted(head.named[threat])) if count >= 0 else ())
         for threat in THREATS
         for count in (figures.get(threat, mosapi.UNKNOWN),)
     )
@@ -185,7 +182,7 @@ def read_report(directory: Path, counts: str) -> Report:
         issued=manifest.issued_at,
         metrica=Page.of(mosapi.encode(message)),
         daar=Page.of(mosapi.encode(mosapi.as_daar(message))),
-        figures=Figures(row, manifest.expires_at, tuple(tables["feed"]), tuple(tables["sighting"]), total),
+        figures=Figures(row, manifest.expires_at, tuple(head.feeds), tuple(head.carried.values()), total),
     )
 
 
@@ -199,41 +196,58 @@ def _figures(data: bytes, counts: str) -> dict[str, int]:
         raise ValueError(f"{snapshot.AGGREGATES} is not one of ours") from error
 
 
-def _head_of_records(path: Path) -> dict[str, list[Any]]:
-    """The tables up to the sightings, which come before the mass of observations; of those, one a feed and threat.
+class _Head:
+    """What is kept of records.sql up to its sightings, which come before the mass of observations, as it streams by.
 
     Left at the first observation: the text is our own, whole since its last rename, and the rest says nothing to us.
     """
-    tables: dict[str, list[Any]] = {"snapshot": [], "feed": [], "host": [], "uri": [], "sighting": [], "recent": []}
-    carried: set[tuple[str, str]] = set()
-    with contextlib.closing(open_records(path)) as file:
-        for table, row in read_records(file):
-            if table == "sighting":
-                if row.last >= tables["snapshot"][0].from_at:
-                    tables["recent"].append(row.indicator)
-                if (row.feed, row.threat) not in carried:
-                    carried.add((row.feed, row.threat))
-                    tables["sighting"].append(row)
-            elif table in tables:
-                tables[table].append(row)
-            elif table != "domain":
-                break
-    if len(tables["snapshot"]) != 1:
-        raise RefusedError(f"{path.name} has no table snapshot of one row")
-    return tables
 
+    def __init__(self, snapshot_row: SnapshotRow, *, listed: bool) -> None:
+        self.snapshot = snapshot_row
+        self.feeds: list[FeedRow] = []
+        self.carried: dict[tuple[str, str], SightingRow] = {}
+        self.named: dict[str, set[str]] = {threat: set() for threat in THREATS}
+        """The domains that count, by threat type, as ``judge/aggregate`` counts them."""
+        self._listed = listed
+        self._waiting: dict[str, tuple[str, str]] = {}
 
-def _named(tables: Mapping[str, Sequence[Any]], counts: str) -> dict[str, set[str]]:
-    """The domains that count, by threat type, as ``judge/aggregate`` counts them; surrogates have no name to give."""
-    recent = frozenset(tables["recent"])
-    named: dict[str, set[str]] = {threat: set() for threat in THREATS}
-    indicators: list[UriRow | HostRow] = [*tables["uri"], *(host for host in tables["host"] if host.indicator)]
-    for one in indicators:
-        listed = one.indicator in recent or "listed" in (one.flags or "").split()
-        if (one.validated == 1 if counts == "validated" else listed) and not one.domain.endswith(_SURROGATE):
-            for threat in (one.threats or "").split():
-                named.setdefault(threat, set()).add(one.domain)
-    return named
+    @classmethod
+    def of(cls, path: Path, counts: str) -> _Head:
+        """The head of a records.sql; OSError or RefusedError when it cannot be read."""
+        with contextlib.closing(open_records(path)) as file:
+            rows = read_records(file)
+            _, first = next(rows, ("", None))
+            if not isinstance(first, SnapshotRow):
+                raise RefusedError(f"{path.name} does not begin with its table snapshot")
+            head = cls(first, listed=counts == "listed")
+            for table, row in rows:
+                if table in ("uri", "host"):
+                    head._indicator(row)
+                elif table == "sighting":
+                    head._sighting(row)
+                elif table == "feed":
+                    head.feeds.append(row)
+                elif table != "domain":
+                    break
+        return head
+
+    def _indicator(self, row: UriRow | HostRow) -> None:
+        if row.indicator is None or row.domain.endswith(_SURROGATE):
+            return
+        counts = "listed" in (row.flags or "").split() if self._listed else row.validated == 1
+        if counts:
+            self._name(row.domain, row.threats or "")
+        elif self._listed:
+            self._waiting[row.indicator] = (row.domain, row.threats or "")
+
+    def _sighting(self, row: SightingRow) -> None:
+        self.carried.setdefault((row.feed, row.threat), row)
+        if row.last >= self.snapshot.from_at and (seen := self._waiting.pop(row.indicator, None)):
+            self._name(*seen)
+
+    def _name(self, domain: str, threats: str) -> None:
+        for threat in threats.split():
+            self.named.setdefault(threat, set()).add(domain)
 
 
 def _dated(directory: Path) -> Dated | None:

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 import trio
 
-from panopticond.config import Account, MosApiSettings, Tld
+from panopticond.config import Account, Config, MosApiSettings, Serve, Tld, check
 from panopticond.serve.accounts import FAILURES_ALLOWED, Accounts
 from panopticond.serve.app import application
 from panopticond.serve.domainlists import Published
@@ -171,6 +171,17 @@ async def test_addresses_not_on_the_list_are_403(house: House) -> None:
     assert (await client.get(LATEST)).status == 403
     client = MosapiClient(await house.serve(allow_networks=("192.0.2.0/24", "127.0.0.0/8")))
     assert (await client.login()).status == 200
+
+
+def test_a_network_that_is_none_is_a_configuration_error() -> None:
+    """check-config names it with its path."""
+    serve = Serve(mosapi=MosApiSettings(allow_networks=("192.0.2.1", "192.0.2.1/24", "office")))
+    problems = [
+        problem for problem in check(Config(tld=(Tld(name="zz"),), serve=serve)) if problem.startswith("serve.")
+    ]
+    assert [problem.partition(":")[0] for problem in problems] == [
+        f"serve.mosapi.allow_networks[{at}]" for at in (1, 2)
+    ]
 
 
 async def test_latest_is_the_newest_snapshot(client: MosapiClient) -> None:
