@@ -10,6 +10,7 @@ import datetime as dt
 import email.utils
 import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -19,6 +20,7 @@ import msgspec
 import trio
 
 from panopticond.feeds.catalogue import FeedSpec
+from panopticond.feeds.inflate import Body
 from panopticond.shared.errors import ConfigurationError, FetchError
 from panopticond.shared.http import Http, Response
 from panopticond.shared.settings import read_secret
@@ -27,6 +29,8 @@ from panopticond.store.interface import FeedHealth
 DEADLINE_SECONDS = 600.0
 """Real seconds for one whole body."""
 RETRY_AFTER_LIMIT = 7 * 86400.0
+HEAD_BYTES = 8192
+_REMARKS = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*(?:[#;!][^\n]*)?\r?\n)*")
 _BLOCK = 1 << 20
 _KEPT = frozenset({"cut-short", "timeout", "too-large"})
 """FetchError reasons after which what came is still worth reading."""
@@ -72,15 +76,33 @@ async def fetch(spec: FeedSpec, spool: BinaryIO, http: Http, health: FeedHealth,
     return _answered(spec, response, now)
 
 
-def body_sha256(spool: BinaryIO) -> tuple[str, int]:
-    """The SHA-256 of the spool in hex, and its size; leaves it at its start."""
-    digest, size = hashlib.sha256(), 0
+def content_sha256(spool: BinaryIO, limit_bytes: int) -> tuple[str, int]:
+    """The SHA-256 in hex of what a body says, and its size as it came; leaves the spool at its start.
+
+    Compression and the remarks above the first row do not count: many providers write the hour of the day there, and
+    the same list under a new date is the same list.
+    """
+    digest, size = hashlib.sha256(), spool.seek(0, os.SEEK_END)
     spool.seek(0)
-    while block := spool.read(_BLOCK):
-        digest.update(block)
-        size += len(block)
+    head: bytes | None = b""
+    for chunk in Body(spool, limit_bytes):
+        if head is not None:
+            head += chunk
+            if len(head) < HEAD_BYTES:
+                continue
+            digest.update(_without_remarks(head))
+            head = None
+        else:
+            digest.update(chunk)
+    if head is not None:
+        digest.update(_without_remarks(head))
     spool.seek(0)
     return digest.hexdigest(), size
+
+
+def _without_remarks(head: bytes) -> bytes:
+    match = _REMARKS.match(head)
+    return head[match.end() :] if match else head
 
 
 def masked(text: str, key: str) -> str:

@@ -17,10 +17,10 @@ import trio
 from msgspec.structs import replace
 
 from panopticond.feeds.catalogue import FeedSpec
-from panopticond.feeds.fetch import Fetched, body_sha256, fetch
+from panopticond.feeds.fetch import Fetched, content_sha256, fetch
 from panopticond.feeds.formats import FORMATS
 from panopticond.feeds.formats.mapped import read_map
-from panopticond.feeds.health import Attempt, Result, assess, content_changed, may_end_sightings
+from panopticond.feeds.health import Attempt, Result, assess, may_end_sightings
 from panopticond.feeds.inflate import Body
 from panopticond.feeds.ingest import Ingest, Tally
 from panopticond.feeds.mispfeed import Events, follows_manifest
@@ -109,7 +109,7 @@ async def visit(
         if fetched.result not in ("body", "partial"):
             attempt = Attempt(now, fetched.result, fetched.sentence)
         else:
-            digest, size = await trio.to_thread.run_sync(body_sha256, spool)
+            digest, size = await trio.to_thread.run_sync(content_sha256, spool, spec.max_inflated_bytes)
             attempt = Attempt(
                 now,
                 "unchanged",
@@ -123,13 +123,10 @@ async def visit(
                     result, sentence, tally = await _read_events(listing, spool, http, names, memory.events)
                 else:
                     result, sentence, tally = await _read_body(listing, spool, names, fetched)
-                changed = content_changed(previous, tally, listing.new)
-                attempt = replace(attempt, result=result, sentence=sentence, tally=tally, changed=changed)
+                attempt = replace(attempt, result=result, sentence=sentence, tally=tally)
     health = assess(previous, spec, attempt)
     if may_end_sightings(health, attempt):
-        if await store.end_listing(spec.name, now) and health.last_change != now:
-            attempt = replace(attempt, changed=True)
-            health = assess(previous, spec, attempt)
+        await store.end_listing(spec.name, now)
     elif attempt.result == "unchanged":
         await store.touch_listing(spec.name, now)
     await store.record_feed_health(health)
@@ -151,7 +148,7 @@ class _Listing:
     """What one visit lists: batches into the store, the new ones handed on and counted."""
 
     def __init__(self, spec: FeedSpec, store: Store, now: dt.datetime, on_new: Callable[[Watch], None]) -> None:
-        self.spec, self.new = spec, 0
+        self.spec = spec
         self._store, self._now, self._on_new = store, now, on_new
         self._waiting: list[Indicator] = []
 
@@ -166,9 +163,7 @@ class _Listing:
         if not self._waiting:
             return
         batch, self._waiting = self._waiting, []
-        watches = await self._store.record_listing(self.spec.name, self._now, batch)
-        self.new += len(watches)
-        for watch in watches:
+        for watch in await self._store.record_listing(self.spec.name, self._now, batch):
             self._on_new(watch)
 
 

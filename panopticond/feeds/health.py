@@ -37,11 +37,10 @@ class Attempt(msgspec.Struct, frozen=True):
     """What went wrong, for every result but ``body`` and ``unchanged``."""
     bytes_read: int = 0
     tally: Tally = msgspec.field(default_factory=Tally)
-    changed: bool = True
-    """The body differs from the last one in what it lists, not only in its bytes."""
     etag: str | None = None
     last_modified: str | None = None
     body_sha256: str | None = None
+    """See :func:`panopticond.feeds.fetch.content_sha256`."""
 
 
 def assess(previous: FeedHealth, spec: FeedSpec, attempt: Attempt) -> FeedHealth:
@@ -62,22 +61,14 @@ def may_end_sightings(health: FeedHealth, attempt: Attempt) -> bool:
     return attempt.result == "body" and health.state in ("OK", "STALE")
 
 
-def content_changed(previous: FeedHealth, tally: Tally, new: int) -> bool:
-    """Whether a body lists something else than the last one: new indicators, or other counts or times."""
-    then = (previous.rows, previous.indicators, previous.out_of_scope, previous.rejected)
-    return new > 0 or previous.last_change is None or then != _figures(tally)
-
-
 def _after_body(previous: FeedHealth, spec: FeedSpec, attempt: Attempt) -> FeedHealth:
     tally = attempt.tally
     state, reason = _judge_body(previous, spec, attempt)
     plausible = state in PLAUSIBLE and attempt.result == "body"
-    last_change = attempt.at if attempt.changed and plausible else previous.last_change
+    last_change = attempt.at if plausible else previous.last_change
     history = previous.history_rows
-    if plausible and attempt.changed:
+    if plausible:
         history = (*history, tally.rows)[-HISTORY:]
-    if state == "OK" and last_change is not None and (stale := _stale(spec, last_change, attempt.at)):
-        state, reason = "STALE", stale
     return msgspec.structs.replace(
         previous,
         state=state,
@@ -143,14 +134,6 @@ def _median(counts: tuple[int, ...]) -> float:
     if not ordered:
         return 0.0
     return float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def _figures(tally: Tally) -> tuple[int, int, int, dict[str, int]]:
-    return tally.rows, tally.indicators, tally.out_of_scope, tally.rejected
-
-
-def _text(when: dt.datetime | None) -> str | None:
-    return None if when is None else rfc3339(when)
 
 
 def _time(text: str | None, now: dt.datetime) -> dt.datetime | None:

@@ -7,6 +7,7 @@ error with a JSON summary in which rows = indicators + out_of_scope + all reject
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import sys
 import tempfile
@@ -59,9 +60,13 @@ def parse_command(
         body = Body(source, NO_LIMIT)
         ingest = Ingest(body, FORMATS[form].with_map(mapping), names, cast("Threat", threat or UNKNOWN))
         encoder = msgspec.json.Encoder()
-        while not ingest.finished:
-            out.write(encoder.encode_lines([_printed(indicator) for indicator in ingest.take(STEP_ROWS)]))
-        out.flush()
+        try:
+            while not ingest.finished:
+                out.write(encoder.encode_lines([_printed(indicator) for indicator in ingest.take(STEP_ROWS)]))
+            out.flush()
+        except BrokenPipeError:  # head has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
     tally = ingest.tally
     err = err or sys.stderr
     if body.problem is not None:

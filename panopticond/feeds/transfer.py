@@ -8,7 +8,6 @@ The key file holds one line as dig takes it: ``[algorithm:]name:secret``.
 
 from __future__ import annotations
 
-import re
 from typing import BinaryIO
 
 import dns.asyncquery
@@ -24,7 +23,7 @@ import dns.xfr
 import dns.zone
 import trio
 
-from panopticond.feeds.catalogue import FeedSpec
+from panopticond.feeds.catalogue import TRANSFER, FeedSpec, address_problem
 from panopticond.feeds.fetch import Fetched
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import read_secret
@@ -34,7 +33,6 @@ RECORDS_LIMIT = 2_000_000
 """Changes one transfer may bring; more is refused, for the zone is held in memory."""
 SILENCE_SECONDS = 30.0
 DEADLINE_SECONDS = 600.0
-_ADDRESS = re.compile(r"axfr://(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})/([^/?#]+)\Z")
 _POLICIES = (dns.rdatatype.CNAME, dns.rdatatype.A, dns.rdatatype.AAAA)
 
 
@@ -53,16 +51,9 @@ def is_transfer(url: str) -> bool:
     return url.startswith("axfr://")
 
 
-def address_problem(url: str) -> str | None:
-    """What is wrong with a transfer's address, or None."""
-    if _ADDRESS.match(url) is None:
-        return f"{url!r} must read axfr://address:port/zone, as axfr://192.0.2.1:53/rpz.example"
-    return None
-
-
 async def transfer(spec: FeedSpec, spool: BinaryIO, zone: Zone, health: FeedHealth) -> Fetched:
     """The zone's policy records into ``spool``, unless its serial is the one already read; never raises."""
-    match = _ADDRESS.match(spec.url)
+    match = TRANSFER.match(spec.url)
     if match is None:
         return Fetched("unreachable", str(address_problem(spec.url)))
     where, port, origin = match[1] or match[2], int(match[3]), match[4]

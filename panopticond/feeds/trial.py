@@ -15,7 +15,7 @@ import trio
 
 from panopticond.config import Feed
 from panopticond.feeds.catalogue import FeedSpec, resolve
-from panopticond.feeds.fetch import Fetched, body_sha256, fetch
+from panopticond.feeds.fetch import Fetched, content_sha256, fetch
 from panopticond.feeds.follow import PROBLEMS
 from panopticond.feeds.formats import FORMATS
 from panopticond.feeds.formats.mapped import read_map
@@ -67,7 +67,7 @@ async def try_feed(spec: FeedSpec, http: Http, names: Names, now: dt.datetime, s
 async def _read(
     spec: FeedSpec, spool: BinaryIO, http: Http, names: Names, fetched: Fetched, now: dt.datetime
 ) -> tuple[Attempt, list[Indicator]]:
-    _, size = body_sha256(spool)
+    _, size = content_sha256(spool, spec.max_inflated_bytes)
     examples: list[Indicator] = []
     if follows_manifest(spec):
         events = Events(EVENTS_TRIED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
-import hashlib
 from pathlib import Path
 from typing import Any, cast
 
@@ -208,4 +207,4 @@ async def test_follow_keeps_visiting(nursery: trio.Nursery) -> None:
     with trio.fail_after(5):
         await seen.wait()
     follower.cancel()
-    assert site.store.health["lab"].body_sha256 in (None, *(hashlib.sha256(body).hexdigest() for body in bodies))
+    assert "http://second.zz/" in site.store.listed("lab")

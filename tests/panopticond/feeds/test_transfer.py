@@ -17,9 +17,8 @@ import dns.tsig
 import pytest
 import trio
 
-from panopticond.feeds.catalogue import FeedSpec
+from panopticond.feeds.catalogue import FeedSpec, address_problem
 from panopticond.feeds.follow import Memory, visit
-from panopticond.feeds.transfer import address_problem
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy
 from panopticond.store.interface import FeedHealth
