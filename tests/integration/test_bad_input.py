@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 
 import arke.__main__
 import panopticond.__main__
+from arke.commands import verify
 from panopticond.shared.clock import rfc3339
+from panopticond.shared.errors import RefusedError
 from panopticond.shared.minisign import SecretKey, sign
 from panopticond.shared.snapshot import FILES, MANIFEST, SIGNATURE, parse_manifest, trusted_comment
 from tests.integration.made import HOLDERS, HOUR, Arke, Published, flip
@@ -217,10 +220,11 @@ DAMAGES: tuple[Callable[[Published], None], ...] = (
 async def test_a_damaged_snapshot_is_refused_with_3_and_nothing_is_sent(
     site: Arke, damage: Callable[[Published], None]
 ) -> None:
-    """`arke verify` and `arke once` exit 3 with a sentence; the mail server is never even connected to."""
+    """`arke verify` and `arke once` refuse with 3 and a sentence; the mail server is never even connected to."""
     damage(site.tree)
-    status, said = await site.run("verify", "--tld", "zz", str(site.tree.latest))
-    assert (status, said[:6]) == (3, "arke: "), said
+    with pytest.raises(RefusedError) as refused:
+        await verify(str(site.tree.latest), [site.tree.key.public.text], "zz", None)
+    assert refused.value.exit_status == 3
     status, said = await site.run("once")
     assert status == 3, said
     assert "ERROR arke.main: .zz: " in said
@@ -230,18 +234,19 @@ async def test_a_damaged_snapshot_is_refused_with_3_and_nothing_is_sent(
 
 async def test_one_byte_changed_in_any_named_file_is_refused(site: Arke) -> None:
     """First, middle or last byte of every file the manifest names: 3 each time, and good again once it is put right."""
-    verify = ("verify", str(site.tree.latest))
+    command = ("verify", "--key", site.tree.key.public.text, "--tld", "zz", str(site.tree.latest))
     for number, name in enumerate(FILES):
         path = site.tree.latest / name
         whole = path.read_bytes()
         flip(path, (0, len(whole) // 2, len(whole) - 1)[number % 3])
-        status, said = await site.run(*verify)
-        assert (status, name in said) == (3, True), said
-        if number % 4 == 0:
-            status, said = await site.run("once")
-            assert (status, site.smtp.sessions) == (3, 0), said
+        with pytest.raises(RefusedError, match=re.escape(name)):
+            await verify(str(site.tree.latest), [site.tree.key.public.text], "zz", None)
+        if number % 8 == 0:
+            for words in (command, ("once",)):
+                status, said = await site.run(*words)
+                assert (status, name in said, site.smtp.sessions) == (3, True, 0), said
         path.write_bytes(whole)
-    assert (await site.run(*verify))[0] == 0
+    assert (await site.run(*command))[0] == 0
 
 
 async def test_the_good_one_is_sent_on_and_an_older_serial_then_refused(site: Arke) -> None:
