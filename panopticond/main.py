@@ -24,7 +24,8 @@ from panopticond.schedule import Bell, Duty, probe_due
 from panopticond.serve.app import serve
 from panopticond.shared.control import notify, serve_control
 from panopticond.shared.settings import seconds
-from panopticond.snapshot.publish import Press, press, publish_daily
+from panopticond.snapshot.press import Press, press
+from panopticond.snapshot.publish import publish_daily
 from panopticond.status import Health, status
 from panopticond.store.interface import Watch
 from panopticond.upkeep import refresh_tranco, thin_history, watch_resolvers

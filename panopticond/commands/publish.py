@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from panopticond.config import Config
 from panopticond.shared.errors import ConfigurationError
-from panopticond.snapshot.publish import press, publish_tld
+from panopticond.snapshot.press import press
+from panopticond.snapshot.publish import publish_tld
 from panopticond.wiring import assemble
 
 

@@ -8,55 +8,31 @@ swept or adopted at the next run. The chain (serial, SHA-256 of the manifest) co
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import logging
-import os
-import secrets
 import zoneinfo
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import msgspec
 import trio
 
-from panopticond.config import Config, Tld
-from panopticond.judge.verdict import judge
-from panopticond.model import Verdict
+from panopticond.config import Tld
 from panopticond.shared.clock import Clock, rfc3339
-from panopticond.shared.errors import ConfigurationError, PanopticonError, RefusedError, StoreError
-from panopticond.shared.minisign import PublicKey, SecretKey
-from panopticond.shared.settings import seconds
+from panopticond.shared.errors import PanopticonError, RefusedError, StoreError
 from panopticond.snapshot import tree
 from panopticond.snapshot.build import build
 from panopticond.snapshot.conclude import Terms
-from panopticond.snapshot.licences import FeedFacts, Veil
+from panopticond.snapshot.licences import FeedFacts
+from panopticond.snapshot.press import Press, signer
 from panopticond.snapshot.spool import Spool
 from panopticond.store.interface import Publication, Store
 
 LATE_AFTER = dt.timedelta(hours=1)
 RETRY_SECONDS = 300.0
 """Policy seconds before a failed publication is tried again."""
+MISSED_DAYS = 31
+"""No more snapshots than this are made up for after downtime."""
 _DAY = dt.timedelta(days=1)
 _log = logging.getLogger(__name__)
-
-
-class Press(msgspec.Struct, frozen=True):
-    """What every publication needs of the configuration, read once."""
-
-    root: Path
-    key: SecretKey
-    veil: Veil
-    expires: dt.timedelta
-    keep: int
-    check_interval: dt.timedelta
-    popular_rank: int
-    vantages: tuple[tuple[str, str], ...]
-    """(name, country) of every configured vantage."""
-    keys_next: tuple[PublicKey, ...] = ()
-    """Announced to readers thirty days before use."""
-    lookalike: Callable[[str], str | None] = lambda _name: None
-    judge: Callable[..., Verdict] = judge
-    """The same that judges after every round."""
 
 
 class Today(msgspec.Struct, frozen=True):
@@ -67,33 +43,26 @@ class Today(msgspec.Struct, frozen=True):
     zone_size: int | None = None
 
 
-def press(config: Config) -> Press:
-    """The press a configuration describes; reads the secret key, makes the surrogates' key on first use."""
-    validation = config.validation
-    return Press(
-        root=Path(config.publish.root),
-        key=SecretKey.read(Path(config.publish.secret_key_file)),
-        veil=Veil(_surrogate_key(Path(config.store.path).with_name("surrogates.key"))),
-        expires=dt.timedelta(seconds=seconds(config.publish.expires)),
-        keep=config.publish.keep,
-        check_interval=dt.timedelta(seconds=seconds(validation.window) / validation.checks_per_window),
-        popular_rank=config.tranco.popular_rank,
-        vantages=tuple((vantage.name, vantage.country) for vantage in config.vantage),
-    )
-
-
 async def publish_tld(
-    press: Press, store: Store, tld: Tld, today: Today, now: dt.datetime, *, late: bool = False
+    press: Press,
+    store: Store,
+    tld: Tld,
+    today: Today,
+    now: dt.datetime,
+    *,
+    late: bool = False,
+    until: dt.datetime | None = None,
 ) -> Publication:
     """Build, sign and publish one TLD's snapshot, issued at ``now``; returns what was published.
 
-    Raises PanopticonError when the clock stands before the last publication or the disk refuses; the old snapshot then
-    stays what it was.
+    ``until`` is the end of a missed day's interval; left out, the interval ends with the last round. Raises
+    PanopticonError when the clock stands before the last publication or the disk refuses; the old snapshot then stays
+    what it was.
     """
     name = str(tld.name)
     try:
         with await trio.to_thread.run_sync(tree.claim, press.root / name):
-            publication = await _publish(press, store, tld, today, now.replace(microsecond=0), late=late)
+            publication = await _publish(press, store, tld, today, now.replace(microsecond=0), until, late=late)
     except BlockingIOError as error:
         raise StoreError(f"another process is publishing .{name} just now; try again in a minute") from error
     except OSError as error:
@@ -104,20 +73,23 @@ async def publish_tld(
     return publication
 
 
-async def _publish(press: Press, store: Store, tld: Tld, today: Today, now: dt.datetime, *, late: bool) -> Publication:
+async def _publish(
+    press: Press, store: Store, tld: Tld, today: Today, now: dt.datetime, until: dt.datetime | None, *, late: bool
+) -> Publication:
     name = str(tld.name)
     directory = press.root / name
     previous = await _recover(press, store, name)
-    terms = await _terms(press, store, tld, today, previous, now, late=late)
+    terms = await _terms(press, store, tld, today, previous, now, until, late=late)
+    key, keys_next = await trio.to_thread.run_sync(signer, press, directory, now)
     with Spool(directory) as spool:
         built = await build(store, tld, today.feeds, terms, veil=press.veil, spool=spool, lookalike=press.lookalike)
         said = tree.Said(
             terms=terms,
             expires=terms.end + press.expires,
             previous=None if previous is None else (previous.serial, previous.manifest_sha256),
-            keys_next=tuple(key.text for key in press.keys_next),
+            keys_next=keys_next,
         )
-        staged = await trio.to_thread.run_sync(tree.stage, directory, name, built, said, press.key)
+        staged = await trio.to_thread.run_sync(tree.stage, directory, name, built, said, key)
     await store.record_incidents(built.incidents)
     await trio.to_thread.run_sync(tree.switch, staged, directory, terms.serial)
     manifest_sha256 = await trio.to_thread.run_sync(tree.manifest_sha256, directory / str(terms.serial))
@@ -130,7 +102,7 @@ async def _publish(press: Press, store: Store, tld: Tld, today: Today, now: dt.d
 async def publish_daily(
     press: Press, store: Store, tld: Tld, clock: Clock, today: Callable[[], Awaitable[Today]]
 ) -> None:
-    """For ever: publish one TLD at its hour in its time zone; after downtime the newest one missed at once, as late.
+    """For ever: publish one TLD at its hours in its time zone; after downtime one for each day missed at once, as late.
 
     A failure is logged and tried again every five minutes of policy time; it never ends the task.
     """
@@ -139,34 +111,69 @@ async def publish_daily(
     while True:
         due = next_hour(tld, done)
         await clock.sleep_until(due)
-        now = clock.now()
         try:
+            *missed, due = hours_between(tld, done, clock.now()) or [due]
+            for day in missed:
+                await publish_tld(press, store, tld, await today(), clock.now(), late=True, until=day)
+            now = clock.now()
             published = await publish_tld(press, store, tld, await today(), now, late=now - due >= LATE_AFTER)
         except PanopticonError as error:
             _log.error("publication failed tld=%s: %s", tld.name, error)
             await clock.sleep(RETRY_SECONDS)
+            last = await store.last_publication(str(tld.name))
+            done = done if last is None else max(done, min(last.end, last.issued))
             continue
         done = max(published.issued, due)
 
 
 def next_hour(tld: Tld, after: dt.datetime) -> dt.datetime:
-    """The first ``publish_at`` of the TLD's time zone later than ``after``, UTC."""
-    zone = zoneinfo.ZoneInfo(tld.timezone)
-    hour = dt.time.fromisoformat(tld.publish_at)
+    """The first of the TLD's hours (``publish_at``, ``publish_also``) in its time zone later than ``after``, UTC."""
+    return min(_next(tld.timezone, hour, after) for hour in (tld.publish_at, *tld.publish_also))
+
+
+def hours_between(tld: Tld, after: dt.datetime, now: dt.datetime) -> list[dt.datetime]:
+    """What was due later than ``after`` and by ``now``: one hour of each day missed, at most a month, and the last."""
+    found = []
+    while (after := _next(tld.timezone, tld.publish_at, after)) <= now:
+        found.append(after)
+    newest = max((_last(tld.timezone, hour, now) for hour in (tld.publish_at, *tld.publish_also)), default=now)
+    if found and newest > found[-1]:
+        found.append(newest)
+    return found[-MISSED_DAYS:]
+
+
+def _next(zone_name: str, at: str, after: dt.datetime) -> dt.datetime:
+    zone, hour = zoneinfo.ZoneInfo(zone_name), dt.time.fromisoformat(at)
     day = after.astimezone(zone).date() - _DAY
     while (when := dt.datetime.combine(day, hour, zone).astimezone(dt.UTC)) <= after:
         day += _DAY
     return when
 
 
+def _last(zone_name: str, at: str, now: dt.datetime) -> dt.datetime:
+    """The last time by ``now`` that it was ``at``."""
+    found = _next(zone_name, at, now - 2 * _DAY)
+    while (following := _next(zone_name, at, found)) <= now:
+        found = following
+    return found
+
+
 async def _terms(
-    press: Press, store: Store, tld: Tld, today: Today, previous: Publication | None, now: dt.datetime, *, late: bool
+    press: Press,
+    store: Store,
+    tld: Tld,
+    today: Today,
+    previous: Publication | None,
+    now: dt.datetime,
+    until: dt.datetime | None,
+    *,
+    late: bool,
 ) -> Terms:
     if previous is not None and now < previous.issued:
         raise StoreError(
             f"the clock stands at {rfc3339(now)}, before the last publication of .{tld.name}; set the clock right"
         )
-    end = min(now, await _last_round(store) or now).replace(microsecond=0)
+    end = min(now, until or await _last_round(store) or now).replace(microsecond=0)
     if previous is not None:
         end = max(end, previous.end)
     serial = int(f"{now:%Y%m%d}01")
@@ -205,7 +212,7 @@ async def _recover(press: Press, store: Store, name: str) -> Publication | None:
     directory = press.root / name
     await trio.to_thread.run_sync(tree.sweep, directory, 0 if recorded is None else recorded.serial)
     try:
-        found = await trio.to_thread.run_sync(tree.latest, directory, press.key.public)
+        found = await trio.to_thread.run_sync(tree.latest, directory, *press.public_keys)
     except RefusedError as error:
         _log.warning("the published tree of tld=%s does not verify: %s", name, error)
         return recorded
@@ -213,25 +220,3 @@ async def _recover(press: Press, store: Store, name: str) -> Publication | None:
         return recorded
     await store.record_publication(found)
     return found
-
-
-def _surrogate_key(path: Path) -> bytes:
-    """32 random bytes kept in a file of mode 0600 beside the store."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        try:
-            key = path.read_bytes()
-        except OSError as error:
-            raise ConfigurationError([f"{path}: cannot read the surrogates' key: {error.strerror}"]) from error
-        if len(key) != hashlib.sha256().digest_size:
-            raise ConfigurationError([f"{path}: not the surrogates' key; restore it or remove it"]) from None
-        return key
-    except OSError as error:
-        raise ConfigurationError([f"{path}: cannot make the surrogates' key: {error.strerror}"]) from error
-    key = secrets.token_bytes(32)
-    with os.fdopen(handle, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    return key

@@ -21,6 +21,7 @@ import msgspec
 from panopticond.report.daily import render
 from panopticond.shared import snapshot
 from panopticond.shared.clock import rfc3339
+from panopticond.shared.errors import RefusedError
 from panopticond.shared.minisign import PublicKey, SecretKey, sign
 from panopticond.shared.records import write_records
 from panopticond.shared.snapshot import Manifest, ManifestFile
@@ -106,13 +107,13 @@ def sweep(directory: Path, recorded: int) -> None:
             _discard(entry)
 
 
-def latest(directory: Path, key: PublicKey) -> Publication | None:
+def latest(directory: Path, *keys: PublicKey) -> Publication | None:
     """What ``latest`` points at, verified; None when there is none. RefusedError when it does not verify."""
     newest = _target(directory)
     if newest == 0:
         return None
     path = directory / str(newest)
-    manifest = snapshot.verify_tree(path, [key], tld=directory.name)
+    manifest = snapshot.verify_tree(path, keys, tld=directory.name)
     return Publication(
         tld=manifest.tld,
         serial=manifest.serial,
@@ -121,6 +122,16 @@ def latest(directory: Path, key: PublicKey) -> Publication | None:
         end=manifest.ended_at,
         issued=manifest.issued_at,
     )
+
+
+def announced_since(directory: Path, key: str) -> dt.datetime | None:
+    """When the oldest snapshot kept that names a key in ``keys_next`` was issued; None when none does."""
+    for serial in serials(directory):
+        with contextlib.suppress(OSError, RefusedError):
+            manifest = snapshot.parse_manifest((directory / str(serial) / snapshot.MANIFEST).read_bytes())
+            if key in manifest.keys_next:
+                return manifest.issued_at
+    return None
 
 
 def serials(directory: Path) -> list[int]:

@@ -25,7 +25,8 @@ from panopticond.judge.verdict import Listing, judge
 from panopticond.model import DomainRecord, Indicator, Observation, Round, Subject
 from panopticond.shared.minisign import SecretKey
 from panopticond.snapshot.licences import FeedFacts, Veil
-from panopticond.snapshot.publish import Press, Today, publish_tld
+from panopticond.snapshot.press import Press
+from panopticond.snapshot.publish import Today, publish_tld
 from panopticond.store.interface import FeedHealth
 from panopticond.store.rows import observation_rows, to_json
 from panopticond.store.sqlite import open_store

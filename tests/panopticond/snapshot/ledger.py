@@ -20,7 +20,8 @@ from panopticond.model import (
 )
 from panopticond.shared.minisign import SecretKey
 from panopticond.snapshot.licences import FeedFacts, Veil
-from panopticond.snapshot.publish import Press, Today
+from panopticond.snapshot.press import Press
+from panopticond.snapshot.publish import Today
 from panopticond.store.interface import FeedHealth, Publication, Standing, Watch
 
 NOW = dt.datetime(2026, 11, 21, 6, 0, tzinfo=dt.UTC)

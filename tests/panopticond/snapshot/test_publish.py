@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import gzip
 import hashlib
@@ -10,17 +11,19 @@ import sqlite3
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
 from panopticond.judge.aggregate import poisson_interval
 from panopticond.report.daily import render_from_records
 from panopticond.shared.clock import Clock
-from panopticond.shared.errors import PanopticonError
+from panopticond.shared.errors import PanopticonError, RefusedError
+from panopticond.shared.minisign import SecretKey
 from panopticond.shared.records import read_tables
 from panopticond.shared.snapshot import FILES, verify_tree
 from panopticond.snapshot import tree
-from panopticond.snapshot.publish import Today, next_hour, publish_daily, publish_tld
+from panopticond.snapshot.publish import Today, hours_between, next_hour, publish_daily, publish_tld
 from panopticond.snapshot.replay import replay
 from tests.panopticond.snapshot.ledger import FEEDS, HOUR, NOW, TLD, TODAY, Ledger, feed, press, world
 
@@ -210,26 +213,28 @@ def test_the_hour_is_the_tlds_own() -> None:
 
 
 async def test_the_daily_task_publishes_at_its_hour_and_late_after_downtime(tmp_path: Path) -> None:
-    """A clock that runs a day a second: the first snapshot after three days' downtime is late, the next are not."""
+    """A clock that runs a day a second: three days' downtime are made up for, late, the next is not."""
     ledger = world()
     await publish_tld(press(tmp_path), ledger, TLD, TODAY, NOW)
     clock = _shifted(NOW + 75 * HOUR)
     enough = trio.Event()
-    ledger.published = lambda count: enough.set() if count >= 3 else None
+    ledger.published = lambda count: enough.set() if count >= 5 else None
     with trio.move_on_after(5):
         async with trio.open_nursery() as nursery:
 
             async def today() -> Today:
                 return TODAY
 
-            nursery.start_soon(publish_daily, press(tmp_path), ledger, TLD, clock, today)
+            roomy = msgspec.structs.replace(press(tmp_path), keep=9)
+            nursery.start_soon(publish_daily, roomy, ledger, TLD, clock, today)
             await enough.wait()
             nursery.cancel_scope.cancel()
     late = [
         json.loads((tmp_path / f"zz/{one.serial}/manifest.json").read_bytes())["late"] for one in ledger.publications
     ]
-    assert late[:3] == [False, True, False]
-    assert [one.serial for one in ledger.publications][1:3] == [2026112401, 2026112501]
+    assert late[:5] == [False, True, True, True, False]
+    assert [one.serial for one in ledger.publications][1:5] == [2026112401, 2026112402, 2026112403, 2026112501]
+    assert [one.end for one in ledger.publications][1:3] == [NOW + 24 * HOUR, NOW + 48 * HOUR]
 
 
 def _shifted(start: dt.datetime) -> Clock:
@@ -260,3 +265,31 @@ async def test_two_publishers_do_not_meet(tmp_path: Path) -> None:
     """While one process publishes a TLD, another is told so."""
     with tree.claim(tmp_path / "zz"), pytest.raises(PanopticonError, match="another process"):
         await publish_tld(press(tmp_path), world(), TLD, TODAY, NOW)
+
+
+async def test_the_next_key_is_announced_for_thirty_days_and_then_signs(tmp_path: Path) -> None:
+    """Configured, it stands in keys_next; on its day it signs, but never before readers had thirty days to see it."""
+    following = SecretKey(b"87654321", b"t" * 32)
+    rotating = msgspec.structs.replace(press(tmp_path), next_key=following, next_from=NOW + 20 * 24 * HOUR, keep=9)
+    ledger, signed = world(), []
+    for days in (0, 21, 31, 32):
+        await publish_tld(rotating, ledger, TLD, TODAY, NOW + days * 24 * HOUR)
+        at = (tmp_path / "zz/latest").resolve()
+        manifest = json.loads((at / "manifest.json").read_bytes())
+        for name, key in (("old", rotating.key), ("new", following)):
+            with contextlib.suppress(RefusedError):
+                verify_tree(at, [key.public])
+                signed.append((name, manifest["keys_next"]))
+    announced = [following.public.text]
+    assert signed == [("old", announced), ("old", announced), ("new", []), ("new", [])]
+    assert len(ledger.publications) == 4
+
+
+def test_more_hours_a_day_and_what_was_missed() -> None:
+    """Further hours are hours too; of the days missed one each is made up for, and the last hour passed."""
+    often = msgspec.structs.replace(TLD, publish_also=("07:00", "01:00"))
+    assert next_hour(often, NOW) == NOW + 6 * HOUR
+    assert hours_between(often, NOW, NOW + 7 * HOUR) == []
+    missed = hours_between(often, NOW, NOW + 61 * HOUR)
+    assert missed == [NOW + 24 * HOUR, NOW + 48 * HOUR, NOW + 60 * HOUR]
+    assert len(hours_between(TLD, NOW - 90 * 24 * HOUR, NOW)) == 31
