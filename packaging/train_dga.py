@@ -168,7 +168,7 @@ def _logistic(rows: list[tuple[Counter[int], int]], seeded: random.Random) -> dg
                 step = error * times
                 squares[key] += step * step
                 weights[key] -= RATE * step / math.sqrt(squares[key])
-    rounded = [round(weight, 4) for weight in weights]
+    rounded = [round(weight * dga.WEIGHT_UNIT) for weight in weights]
     return dga.Weights(*(tuple(rounded[a:b]) for a, b in ((0, 12), (12, 24), (24, 36), (36, 61), (61, 102))))
 
 

@@ -4,10 +4,10 @@ import random
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panopticond.shared import dga
+from panopticond.shared import dga, dga_bulk
 
 MODEL = dga.Model.load()
 
@@ -64,3 +64,23 @@ def test_file_round_trip() -> None:
     assert again.tables == MODEL.tables
     assert again.raw("qjxkwvzptlr") == MODEL.raw("qjxkwvzptlr")
     assert MODEL.card["held_out"]["auc"] >= 0.99
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.text(max_size=70) | st.text("abcxyz09-", max_size=12), min_size=1, max_size=40))
+def test_numpy_gives_the_same(labels: list[str]) -> None:
+    """Many labels at once score exactly as one by one, whatever stands in them, in whatever company."""
+    assert dga_bulk.raws(labels, MODEL.tables, MODEL.weights) == [MODEL.raw(label) for label in labels]
+
+
+def test_numpy_learns_the_same() -> None:
+    """Tables widened at once are those widened group by group; more than one piece of labels is no difference."""
+    chance = random.Random(9)
+    names = ["".join(chance.choices("abcdeiou-1", k=chance.randint(1, 45))) for _ in range(dga_bulk.PIECE + 500)]
+    bulk = dga_bulk.widened(MODEL.tables, names)
+    tables = [bytearray(table) for table in MODEL.tables]
+    for table, counts in zip(tables, dga.count(names), strict=True):
+        for slot, times in counts.items():
+            table[slot] = max(table[slot], dga.bucket(times) if times > 1 else 0)
+    assert bulk == tuple(map(bytes, tables))
+    assert MODEL.raws(names) == [MODEL.raw(name) for name in names]
