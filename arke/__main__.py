@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from arke import commands, config, screen
+from arke import commands, config, icann, screen
 from arke.main import once, run
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 
@@ -104,6 +104,20 @@ def _queue(options: argparse.Namespace) -> None:
         trio.run(commands.queue_decide, settings, options.id, options.word)
 
 
+def _mosapi(options: argparse.Namespace) -> None:
+    settings = config.read(options.config)
+    if options.word == "pull":
+        trio.run(icann.pull, settings, options.date, options.out)
+    else:
+        trio.run(functools.partial(icann.state, settings, as_json=options.json))
+
+
+def _reconcile(options: argparse.Namespace) -> None:
+    settings = config.read(options.config)
+    asked = functools.partial(icann.reconcile, settings, options.date, as_json=options.json, dns=not options.no_dns)
+    trio.run(asked)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="arke", description="Tells domain holders what Panopticon found, once.")
     sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -124,9 +138,22 @@ def _parser() -> argparse.ArgumentParser:
     queue.add_argument("word", choices=("list", "approve", "reject", "hold", "withhold"))
     queue.add_argument("id", nargs="?", metavar="ID", help="an entry's number, or a case number for all of its entries")
     queue.add_argument("--json", action="store_true", help="as one JSON line")
+    _add_icann(sub)
     screen.add_scan_arguments(_bare(sub, "scan", screen.scan_command, "names of a zone that a person should look at"))
     screen.add_screen_arguments(_bare(sub, "screen", screen.screen_command, "an opinion on names to be registered"))
     return parser
+
+
+def _add_icann(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    mosapi = _add(sub, "mosapi", _mosapi, "ICANN's list of the TLD's names, or how its probes see the TLD")
+    mosapi.add_argument("word", choices=("pull", "state"))
+    mosapi.add_argument("--date", metavar="YYYY-MM-DD", help="pull the report of this day; left out, the latest")
+    mosapi.add_argument("--out", type=Path, metavar="DIR", help="write the reports there")
+    mosapi.add_argument("--json", action="store_true", help="the state as JSON lines")
+    reconcile = _add(sub, "reconcile", _reconcile, "ICANN's list beside our last snapshot, name by name")
+    reconcile.add_argument("--date", metavar="YYYY-MM-DD", help="the report of this day; left out, the latest")
+    reconcile.add_argument("--json", action="store_true", help="the figures as one JSON line")
+    reconcile.add_argument("--no-dns", action="store_true", help="ask no server about the names that are only theirs")
 
 
 def _bare(

@@ -74,10 +74,9 @@ async def open_rooms(config: Config, *, drafts: Path | None = None, trace: bool 
     _suppression(config)
     async with contextlib.AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(Ledger.open(state))
-        client = DnsClient(
-            rate_per_server=config.recheck.rate_per_server, timeout_seconds=DNS_TIMEOUT_SECONDS, attempts=DNS_ATTEMPTS
-        )
+        client = dns_client(config)
         await stack.enter_async_context(client)
+        delegations = delegations_of(config, client)
         mailer = None
         if drafts is None and config.smtp is not None:
             mailer = await stack.enter_async_context(Mailer(config.smtp))
@@ -86,7 +85,7 @@ async def open_rooms(config: Config, *, drafts: Path | None = None, trace: bool 
             ledger,
             clock,
             source=source,
-            rechecker=_rechecker(config, client, clock),
+            rechecker=_rechecker(config, client, clock, delegations),
             templates=templates,
             suppressed=lambda: _suppression(config),
             host_id=socket.gethostname(),
@@ -101,13 +100,14 @@ async def open_rooms(config: Config, *, drafts: Path | None = None, trace: bool 
             follower=follower,
             outbox=Outbox(ledger.run),
             mailer=mailer,
-            snapshots={tld: _watch(config, tld, ledger, http) for tld in config.tlds},
-            zones={tld: zone for tld in config.tlds if (zone := _zone(config, tld, http)) is not None},
+            snapshots={tld: snapshot_watch(config, tld, ledger, http) for tld in config.tlds},
+            zones={tld: zone for tld in config.tlds if (zone := zone_watch(config, tld, http)) is not None},
             preview=not trace,
         )
 
 
-def _watch(config: Config, tld: str, ledger: Ledger, http: Http) -> SnapshotWatch:
+def snapshot_watch(config: Config, tld: str, ledger: Ledger, http: Http) -> SnapshotWatch:
+    """What looks for the newest snapshot of a TLD, with the account the configuration has."""
     account = config.account
     auth = None
     if account is not None and account.username is not None and account.password_file is not None:
@@ -139,7 +139,8 @@ def rdap_headers(rdap: Rdap) -> dict[str, str]:
     return headers
 
 
-def _zone(config: Config, tld: str, http: Http) -> ZoneWatch | ZoneTransfer | None:
+def zone_watch(config: Config, tld: str, http: Http) -> ZoneWatch | ZoneTransfer | None:
+    """What looks for the registry's zone, by path, URL or transfer; None where there is none."""
     if config.transfer is not None:
         return ZoneTransfer(tld, config.transfer)
     return ZoneWatch(tld, config.zone, http, Path(config.state) / "spool") if config.zone else None
@@ -162,20 +163,33 @@ def _source(config: Config, http: Http) -> Source | None:
     return CsvSource(Path(config.contacts), own) if config.contacts else None
 
 
-def _rechecker(config: Config, client: DnsClient, clock: Clock) -> Rechecker:
+def dns_client(config: Config) -> DnsClient:
+    """The DNS client of the re-check, to be entered by the caller."""
+    return DnsClient(
+        rate_per_server=config.recheck.rate_per_server, timeout_seconds=DNS_TIMEOUT_SECONDS, attempts=DNS_ATTEMPTS
+    )
+
+
+def delegations_of(config: Config, client: DnsClient) -> Delegations:
+    """The delegation probe at the TLDs' own servers."""
     settings = config.recheck
-    guard = Guard(settings.allow_networks)
-    hold_ip = frozenset(settings.hold_ip)
     policies = {
         tld: ZonePolicy(
             tld=tld,
             servers=settings.servers,
             registry_zones=frozenset(settings.registry_zones),
             hold_ns=frozenset(settings.hold_ns),
-            hold_ip=hold_ip,
+            hold_ip=frozenset(settings.hold_ip),
         )
         for tld in config.tlds
     }
+    return Delegations(client, policies, roots=settings.roots, guard=Guard(settings.allow_networks))
+
+
+def _rechecker(config: Config, client: DnsClient, clock: Clock, delegations: Delegations) -> Rechecker:
+    settings = config.recheck
+    guard = Guard(settings.allow_networks)
+    hold_ip = frozenset(settings.hold_ip)
     resolvers = Resolvers(
         client,
         filtered=settings.resolver,
@@ -212,7 +226,7 @@ def _rechecker(config: Config, client: DnsClient, clock: Clock) -> Rechecker:
         ),
     )
     return Rechecker(
-        Delegations(client, policies, roots=settings.roots, guard=guard),
+        delegations,
         resolvers,
         web,
         vantages=[place.name for place in vantages],

@@ -38,7 +38,10 @@ def answer(query: dns.message.Message, *groups: tuple[str, ...], sign: bool = Fa
     for group in groups:
         reply = dns.message.make_response(query)
         reply.set_rcode(dns.rcode.Rcode(rcode))
-        reply.answer = [dns.rrset.from_text(*line.split(" ", 4))  # type: ignore[arg-type] for line in group]
+        reply.answer = [
+            dns.rrset.from_text(name, int(ttl), rdclass, rdtype, data)
+            for name, ttl, rdclass, rdtype, data in (line.split(" ", 4) for line in group)
+        ]
         if not sign:
             reply.tsig = None
             reply.keyring = None
