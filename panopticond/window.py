@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import datetime as dt
 import heapq
+import math
 from collections.abc import Iterator
 
 import msgspec
@@ -83,8 +84,7 @@ class _Diary:
 
     def until(self, at: float) -> Iterator[_Plan]:
         """Every plan due by ``at``, standing or not, in no order."""
-        last = int(at // self._page_s)
-        pages = [self._pages[number] for number in self._numbers if number <= last]
+        pages = [self._pages[number] for number in self._numbers if number * self._page_s <= at]
         return (plan for page in (self._open, *pages) for plan in page if plan[0] <= at)
 
 
@@ -96,23 +96,27 @@ class Window:
         self._checks = checks_per_window
         self._interval_s = window_seconds / checks_per_window
         self._first_s = min(first_check_within_seconds, self._interval_s)
-        self._plans: dict[int, _Plan] = {}
+        self._watched: set[int] = set()
         self._flights: dict[int, _Plan] = {}
         self._diary = _Diary(self._interval_s / _PAGES)
         self._bucket_s = window_seconds / _BUCKETS
         self._buckets: dict[int, list[int]] = {}
-        self._behind: set[int] = set()
+        self._behind: dict[int, _Plan] = {}
+        # Plans the diary still holds though they were replaced or forgotten, as counts, and what stands instead: both
+        # are small, so that an ordinary check touches its own plan and nothing else of the million.
+        self._stale: dict[int, int] = {}
+        self._latest: dict[int, _Plan | None] = {}
 
     def __len__(self) -> int:
         """How many indicators are watched, in flight ones included."""
-        return len(self._plans)
+        return len(self._watched)
 
     def __contains__(self, indicator_id: object) -> bool:
-        return indicator_id in self._plans
+        return indicator_id in self._watched
 
     def add(self, watch: Watch, now: dt.datetime) -> None:
         """Plan an indicator that is not planned yet; nothing happens for one nobody asks any more."""
-        if not watch.check or watch.id in self._plans:
+        if not watch.check or watch.id in self._watched:
             return
         at = now.timestamp()
         if watch.last_round is None:
@@ -123,10 +127,11 @@ class Window:
             last = watch.last_round.timestamp()
             deadline, spread = last + self._interval_s, self._interval_s / 2
             due = deadline - self.jitter_seconds(watch.id)
-        if deadline < at:
-            due = at + _fraction(watch.id) * spread
-            self._behind.add(watch.id)
-        self._plan(watch.id, due, deadline)
+        late = deadline < at
+        plan = self._plan(watch.id, at + _fraction(watch.id) * spread if late else due, deadline)
+        self._watched.add(watch.id)
+        if late:
+            self._behind[watch.id] = plan
 
     def due(self, now: dt.datetime, limit: int) -> list[int]:
         """At most ``limit`` ids due by now, the longest due first; they are in flight from here on."""
@@ -140,20 +145,27 @@ class Window:
 
     def done(self, indicator_id: int, at: dt.datetime) -> None:
         """A round of it began at ``at``: count it and plan the next; nothing for one forgotten meanwhile."""
-        plan = self._flights.pop(indicator_id, None) or self._plans.get(indicator_id)
-        if plan is None:
+        flight = self._flights.pop(indicator_id, None)
+        if flight is None and indicator_id not in self._watched:
             return
-        self._behind.discard(indicator_id)
+        self._behind.pop(indicator_id, None)
         made = at.timestamp()
-        self._count(plan[2], made)
         deadline = made + self._interval_s
-        self._plan(indicator_id, deadline - self.jitter_seconds(indicator_id), deadline)
+        plan = self._plan(indicator_id, deadline - self.jitter_seconds(indicator_id), deadline)
+        if flight is not None:
+            self._count(flight[2], made)
+        else:  # out of turn: what stands in the diary is replaced
+            self._bucket(made, on_time=1)
+            self._strike(indicator_id, plan)
 
     def forget(self, indicator_id: int) -> None:
         """Plan it no more; a round in flight is not counted."""
-        self._flights.pop(indicator_id, None)
-        self._plans.pop(indicator_id, None)
-        self._behind.discard(indicator_id)
+        if indicator_id not in self._watched:
+            return
+        self._watched.discard(indicator_id)
+        self._behind.pop(indicator_id, None)
+        if self._flights.pop(indicator_id, None) is None:
+            self._strike(indicator_id, None)
 
     def next_due(self) -> dt.datetime | None:
         """When the next planned check is due, maybe in the past; None when nothing is planned."""
@@ -178,27 +190,47 @@ class Window:
         """How long before its deadline an indicator comes due; stable, 1 to 5 % of the interval."""
         return self._interval_s * (_LEAST + (_EARLIEST - _LEAST) * _fraction(indicator_id))
 
-    def _plan(self, indicator_id: int, due: float, deadline: float) -> None:
+    def _plan(self, indicator_id: int, due: float, deadline: float) -> _Plan:
         plan = (round(due, 3), indicator_id, deadline)  # whole milliseconds survive the way into a datetime and back
-        self._plans[indicator_id] = plan
         self._diary.put(plan)
-        if self._diary.size > 2 * len(self._plans) + 1024:  # mostly plans that were replaced or forgotten
-            self._diary = _Diary(self._interval_s / _PAGES)
-            for number, standing in self._plans.items():
-                if number not in self._flights:
-                    self._diary.put(standing)
+        if indicator_id in self._latest:
+            self._latest[indicator_id] = plan
+        if self._diary.size > 2 * len(self._watched) + 1024:
+            self._sweep()
+        return plan
+
+    def _strike(self, indicator_id: int, instead: _Plan | None) -> None:
+        """One more plan of this indicator that holds no longer; ``instead`` does, None when it is watched no more."""
+        self._stale[indicator_id] = self._stale.get(indicator_id, 0) + 1
+        self._latest[indicator_id] = instead
+
+    def _stands(self, plan: _Plan) -> bool:
+        return self._latest.get(plan[1], plan) is plan
+
+    def _sweep(self) -> None:
+        """Leave out of the diary what holds no longer, once that is most of it."""
+        standing = [plan for plan in self._diary.until(math.inf) if self._stands(plan)]
+        self._diary = _Diary(self._interval_s / _PAGES)
+        for plan in standing:
+            self._diary.put(plan)
+        self._stale.clear()
+        self._latest.clear()
 
     def _top(self) -> _Plan | None:
-        """The next plan that still stands; plans replaced or forgotten are dropped on the way."""
-        while (plan := self._diary.top()) is not None and self._plans.get(plan[1]) is not plan:
+        """The next plan that still stands; the others are dropped on the way."""
+        while (plan := self._diary.top()) is not None and self._stale and not self._stands(plan):
             self._diary.drop()
+            left = self._stale.pop(plan[1]) - 1
+            if left:
+                self._stale[plan[1]] = left
+            else:
+                del self._latest[plan[1]]
         return plan
 
     def _overdue(self, at: float) -> list[_Plan]:
         """Standing plans whose deadline passed: of those due, and of those spread at start."""
-        found = [plan for plan in self._diary.until(at) if plan[2] < at and self._plans.get(plan[1]) is plan]
-        spread = (self._plans[number] for number in self._behind if number in self._plans)
-        return found + [plan for plan in spread if plan[0] > at and plan[2] < at]
+        found = [plan for plan in self._diary.until(at) if plan[2] < at and self._stands(plan)]
+        return found + [plan for plan in self._behind.values() if plan[0] > at and plan[2] < at]
 
     def _count(self, deadline: float, made: float) -> None:
         """Count a check made, and with it every deadline that passed before it was."""

@@ -202,6 +202,36 @@ def test_the_diary_does_not_grow_with_replanning() -> None:
     assert len(planned) == 1
 
 
+@given(st.lists(st.tuples(st.sampled_from("afdot"), st.integers(0, 5), st.integers(0, 400)), max_size=120))
+@settings(deadline=None)
+def test_whatever_happens_an_indicator_has_one_plan(steps: list[tuple[str, int, int]]) -> None:
+    """Added, forgotten, checked in and out of turn in any order: nothing is handed out twice in a row nor too early."""
+    planned, now = window(), NOW
+    watched, flying, made = set[int](), set[int](), dict[int, dt.datetime]()
+    for step, number, minutes in steps:
+        now += minutes * MINUTE
+        if step == "a":
+            planned.add(Watch(number, NOW, made.get(number), check=True), now)
+            watched.add(number)
+        elif step == "f":
+            planned.forget(number)
+            watched.discard(number)
+            flying.discard(number)
+        elif step == "t":
+            for taken in planned.due(now, 100):
+                assert taken in watched - flying
+                assert taken not in made or now - made[taken] >= 0.95 * 6 * HOUR
+                flying.add(taken)
+        elif step == "o" or number in flying:
+            planned.done(number, now)
+            if number in watched:
+                made[number] = now
+            flying.discard(number)
+        assert len(planned) == len(watched)
+    handed = planned.due(now + 7 * HOUR, 1000)
+    assert sorted(handed) == sorted(watched - flying)
+
+
 @pytest.mark.parametrize(
     ("state", "idle_days", "listed", "worth"),
     [
