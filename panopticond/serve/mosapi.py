@@ -2,8 +2,8 @@
 
 Below ``/ry/<tld>/`` of the repository's server; everything else of it is not ours. Bare ASGI, because a request has
 nothing to parse but its path: a day's report is ready in memory (``serve/domainlists``), plain and packed. Order of the
-checks: the client's address (403), its login or session (401, 429), then the method (405), the path (404), the query
-(400). docs/reference/mosapi.md describes it for clients.
+checks: the size of the headers (431), the client's address (403), its login or session (401, 429), then the method
+(405), the path (404) and the query (400). docs/reference/mosapi.md describes it for clients.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ _METRICA = ("v2/metrica/domainList/", "v2/metrica/domainLists")
 _DAAR = ("v2/daar/report/", "v2/daar/reports")
 _STATE = "v2/monitoring/state"
 _PACK_FROM_BYTES = 512
+HEADERS_LIMIT_BYTES = 16 << 10
+"""The server stops reading an endless head by itself; this is for one that came whole."""
 _ALWAYS = [(b"cache-control", b"private, no-cache"), (b"x-content-type-options", b"nosniff")]
 _audit = logging.getLogger("panopticond.audit")
 _log = logging.getLogger(__name__)
@@ -101,6 +103,8 @@ class MosApi:
 
     async def _answer(self, scope: Mapping[str, Any], tld: str, rest: str, address: str) -> tuple[str | None, Answer]:
         """The account concerned, if any, and the answer."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADERS_LIMIT_BYTES:
+            return None, Answer(431, b"The request's headers are too large.\n")
         if not self._allowed(address):
             return None, Answer(403, b"The client's address is not among those allowed to connect.\n")
         if rest == "login":

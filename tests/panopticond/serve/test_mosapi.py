@@ -17,6 +17,8 @@ import hypercorn.trio
 import msgspec
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from panopticond.config import Account, Config, MosApiSettings, Serve, Tld, check
 from panopticond.serve.accounts import FAILURES_ALLOWED, Accounts
@@ -436,3 +438,52 @@ async def test_the_audit_has_a_line_a_request(client: MosapiClient, caplog: pyte
         "mosapi account=zz-manager method=GET tld=zz status=200",
         "mosapi account=- method=GET tld=- status=401",
     ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    path=st.text(max_size=60) | st.from_regex(r"/ry/zz/v2/[ -~]{0,40}", fullmatch=True),
+    query=st.binary(max_size=60),
+    headers=st.lists(
+        st.tuples(
+            st.sampled_from([b"cookie", b"authorization", b"accept-encoding", b"if-modified-since", b"x"]),
+            st.binary(max_size=60),
+        ),
+        max_size=6,
+    ),
+    method=st.sampled_from(["GET", "HEAD", "POST", "BREW"]),
+    signed_in=st.booleans(),
+)
+def test_no_request_is_an_error_of_ours(path: str, query: bytes, headers: list[tuple[bytes, bytes]], method: str, signed_in: bool) -> None:  # fmt: skip
+    """Whatever bytes come in path, query and headers, the answer is one of the documented codes."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        api = MosApi(
+            Published(Path("/nonexistent"), counts="listed"),
+            Accounts({}),
+            MosApiSettings(daar_alias=True),
+            now=lambda: NOW,
+        )
+        cookie = [(b"cookie", b"id=" + api._sessions.open("manager", "zz").encode())] if signed_in else []
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode("utf-8", "replace"),
+            "query_string": query,
+        }
+        await api(scope | {"headers": [*headers, *cookie], "client": ("192.0.2.1", 1)}, None, send)
+
+    trio.run(ask)
+    assert sent[0]["status"] in {200, 400, 401, 404, 405}
+    assert method != "HEAD" or sent[1]["body"] == b""
+
+
+async def test_oversized_headers_are_refused(client: MosapiClient) -> None:
+    """16 KiB of headers are enough for anybody, even when more come at once."""
+    assert (await client.get(LATEST, x_much="a" * 20_000)).status == 431
+    assert (await client.get(LATEST, x_much="a" * 10_000)).status == 200

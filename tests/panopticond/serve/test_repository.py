@@ -185,3 +185,22 @@ async def test_a_taken_port_is_one_sentence(client: Client, tmp_path: Path) -> N
     """A bind address in use is an error that names the setting."""
     with pytest.raises(PanopticonError, match=r"serve\.bind"):
         await serve(config(tmp_path, bind=f"127.0.0.1:{client.port}"))
+
+
+async def test_range_requests(client: Client, tmp_path: Path) -> None:
+    """A part from either end is 206 with its place; beyond the end 416; an unclear or outdated wish gets it all."""
+    whole = (tmp_path / "root/zz/latest/records.sql").read_bytes()
+    path, size = "/zz/latest/records.sql", len(whole)
+    first = await client.ask(path, range="bytes=0-9")
+    assert (first.status, first.body) == (206, whole[:10])
+    assert first.headers["content-range"] == f"bytes 0-9/{size}"
+    assert (await client.ask(path, range="bytes=100-")).body == whole[100:]
+    last = await client.ask(path, range="bytes=-7")
+    assert (last.status, last.body) == (206, whole[-7:])
+    beyond = await client.ask(path, range=f"bytes={size}-")
+    assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{size}")
+    for unclear in ("bytes=9-2", "bytes=0-1,5-6", "lines=1-2", "bytes=-"):
+        assert (await client.ask(path, range=unclear)).status == 200
+    etag = first.headers["etag"]
+    assert (await client.ask(path, range="bytes=0-9", if_range=etag)).status == 206
+    assert (await client.ask(path, range="bytes=0-9", if_range='"another"')).body == whole
