@@ -1,6 +1,7 @@
-"""The published tree over HTTP: plain files, conditional requests, nothing but the files of the design.
+"""The published tree over HTTP: plain files, conditional and range requests, nothing but the files of the design.
 
-After login. A path is not resolved but recognised: ``/<tld>/<serial or latest>/<known file name>``; everything else
+After login. A path is not resolved but recognised: ``/<tld>/<serial, latest or month>/<known file name>``;
+everything else
 does not exist, so there is nothing to traverse. ``latest`` is read once a request and must name a serial.
 """
 
@@ -23,9 +24,11 @@ from panopticond.shared import snapshot
 
 _NAMES = (*snapshot.FILES, snapshot.MANIFEST, snapshot.SIGNATURE)
 _PATH = re.compile(
-    r"/(?P<tld>[a-z0-9-]{2,63})/(?P<serial>latest|[0-9]{10})/(?P<name>"
+    r"/(?P<tld>[a-z0-9-]{2,63})/(?:(?P<serial>latest|[0-9]{10})/(?P<name>"
     + "|".join(re.escape(name) for name in _NAMES)
-    + ")"
+    + ")|(?P<month>[0-9]{4}-[0-9]{2})/(?P<part>"
+    + "|".join(re.escape(name) for name in snapshot.MONTH_FILES)
+    + "))"
 )
 _TYPES = {
     ".json": "application/json",
@@ -39,6 +42,8 @@ _HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
 }
+_DIRECTORY = re.compile(r"[0-9]{10}|[0-9]{4}-[0-9]{2}")
+_BYTES = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 PIECE_BYTES = 128 << 10
 _audit = logging.getLogger("panopticond.audit")
 
@@ -51,7 +56,7 @@ class Repository:
         self._accounts = accounts
 
     async def __call__(self, request: Request) -> Response:
-        """The file, 304, 401, 404, 405 or 429."""
+        """The file or a part of it, 304, 401, 404, 405, 416 or 429."""
         address = request.client.host if request.client is not None else ""
         login = await self._accounts.login(request.headers.get("authorization"), address)
         response = self._answer(request, login)
@@ -60,7 +65,7 @@ class Repository:
             "access account=%s method=%s tld=%s serial=%s file=%s status=%d",
             login.account or "-",
             request.method if request.method in ("GET", "HEAD") else "other",
-            *(found.group("tld", "serial", "name") if found else ("-", "-", "-")),
+            *(_parts(found) if found else ("-", "-", "-")),
             response.status_code,
         )
         return response
@@ -76,7 +81,7 @@ class Repository:
             return _refuse(405, "Only GET and HEAD.", {"allow": "GET, HEAD"})
         if found is None:
             return _refuse(404, "No such file.")
-        return self._file(request, found["tld"], found["serial"], found["name"])
+        return self._file(request, *_parts(found))
 
     def _file(self, request: Request, tld: str, serial: str, name: str) -> Response:
         try:
@@ -86,14 +91,21 @@ class Repository:
             directory, status = path.parent.lstat(), path.lstat()
         except OSError:
             return _refuse(404, "No such file.")
-        if not serial.isdigit() or not stat.S_ISDIR(directory.st_mode) or not stat.S_ISREG(status.st_mode):
+        if not _DIRECTORY.fullmatch(serial) or not stat.S_ISDIR(directory.st_mode) or not stat.S_ISREG(status.st_mode):
             return _refuse(404, "No such file.")
         etag = f'"{serial}-{status.st_size:x}-{status.st_mtime_ns:x}"'
         headers = {"etag": etag, "last-modified": email.utils.formatdate(status.st_mtime, usegmt=True), **_HEADERS}
         if _unchanged(request, etag, status):
             return Response(status_code=304, headers=headers)
+        headers["accept-ranges"] = "bytes"
         media_type = _TYPES.get(path.suffix, "text/plain; charset=us-ascii")
-        return _File(path, status.st_size, headers=headers, media_type=media_type)
+        wanted = _range(request, etag, headers["last-modified"], status.st_size)
+        if wanted is None:
+            return _File(path, range(status.st_size), headers=headers, media_type=media_type)
+        if not wanted:
+            return _refuse(416, "No such bytes.", {"content-range": f"bytes */{status.st_size}"})
+        headers["content-range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{status.st_size}"
+        return _File(path, wanted, headers=headers, media_type=media_type, status_code=206)
 
 
 class _File(Response):
@@ -103,14 +115,18 @@ class _File(Response):
     and under hypercorn on trio cancels that send half-way (ASGI before 2.4).
     """
 
-    def __init__(self, path: Path, size: int, *, headers: dict[str, str], media_type: str) -> None:
-        super().__init__(headers=headers | {"content-length": str(size)}, media_type=media_type)
-        self._path, self._left = path, size
+    def __init__(
+        self, path: Path, wanted: range, *, headers: dict[str, str], media_type: str, status_code: int = 200
+    ) -> None:
+        length = {"content-length": str(len(wanted))}
+        super().__init__(headers=headers | length, media_type=media_type, status_code=status_code)
+        self._path, self._start, self._left = path, wanted.start, len(wanted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the head and, unless only that was asked, exactly as many bytes as announced."""
         del receive  # GET and HEAD have no body
         async with await trio.open_file(self._path, "rb") as file:
+            await file.seek(self._start)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             while self._left and scope["method"] != "HEAD":
                 piece = await file.read(min(PIECE_BYTES, self._left))
@@ -119,6 +135,11 @@ class _File(Response):
                 self._left -= len(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _parts(found: re.Match[str]) -> tuple[str, str, str]:
+    """(TLD, directory, file name) of a path."""
+    return found["tld"], found["serial"] or found["month"], found["name"] or found["part"]
 
 
 def _unchanged(request: Request, etag: str, status: os.stat_result) -> bool:
@@ -131,6 +152,22 @@ def _unchanged(request: Request, etag: str, status: os.stat_result) -> bool:
         return since is not None and int(status.st_mtime) <= email.utils.parsedate_to_datetime(since).timestamp()
     except (ValueError, OverflowError):
         return False
+
+
+def _range(request: Request, etag: str, modified: str, size: int) -> range | None:
+    """The bytes asked for (RFC 9110, 14.2): None for all of them, an empty range for none there are.
+
+    Several ranges, another unit, or a condition on another version get the whole file, as the RFC allows.
+    """
+    found = _BYTES.fullmatch(request.headers.get("range", ""))
+    if found is None or request.headers.get("if-range", etag) not in (etag, modified):
+        return None
+    first, last = found.groups()
+    if not first:
+        return range(max(0, size - int(last)), size) if last else None
+    if last and int(last) < int(first):
+        return None
+    return range(int(first), min(size, int(last) + 1 if last else size))
 
 
 def _refuse(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:

@@ -39,6 +39,9 @@ SUMS = "SHA256SUMS"
 LATEST = "latest"
 FILES = (RECORDS, RECORDS_GZ, REPORT_HTML, REPORT_JSON, URIS, DOMAINS, AGGREGATES, MISP, SUMS)
 """Every file a manifest lists: all but itself and its signature. SHA256SUMS covers all of these but itself."""
+MONTH_DAYS = "days.csv"
+MONTH_FILES = (REPORT_HTML, REPORT_JSON, MONTH_DAYS, SUMS, f"{SUMS}.minisig")
+"""What stands in ``<root>/<tld>/<YYYY-MM>/``: the month's report, its days, their sums, and a signature of those."""
 MANIFEST_LIMIT_BYTES = 64 << 10
 FILE_LIMIT_BYTES = 8 << 30
 CLOCK_SKEW = dt.timedelta(minutes=10)
