@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from arke import commands, config, icann, screen
+from arke import commands, config, icann, screen, upkeep
 from arke.main import once, run
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 
@@ -118,6 +118,20 @@ def _reconcile(options: argparse.Namespace) -> None:
     trio.run(asked)
 
 
+def _forget(options: argparse.Namespace) -> None:
+    settings = config.read(options.config)
+    trio.run(functools.partial(upkeep.forget, settings, options.what, objection=options.objection))
+
+
+def _backup(options: argparse.Namespace) -> None:
+    trio.run(upkeep.backup, config.read(options.config), options.file)
+
+
+def _restore(options: argparse.Namespace) -> None:
+    settings = config.read(options.config)
+    trio.run(functools.partial(upkeep.restore, settings, options.file, replace=options.replace))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="arke", description="Tells domain holders what Panopticon found, once.")
     sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -139,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     queue.add_argument("id", nargs="?", metavar="ID", help="an entry's number, or a case number for all of its entries")
     queue.add_argument("--json", action="store_true", help="as one JSON line")
     _add_icann(sub)
+    _add_upkeep(sub)
     screen.add_scan_arguments(_bare(sub, "scan", screen.scan_command, "names of a zone that a person should look at"))
     screen.add_screen_arguments(_bare(sub, "screen", screen.screen_command, "an opinion on names to be registered"))
     return parser
@@ -154,6 +169,17 @@ def _add_icann(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     reconcile.add_argument("--date", metavar="YYYY-MM-DD", help="the report of this day; left out, the latest")
     reconcile.add_argument("--json", action="store_true", help="the figures as one JSON line")
     reconcile.add_argument("--no-dns", action="store_true", help="ask no server about the names that are only theirs")
+
+
+def _add_upkeep(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    forget = _add(sub, "forget", _forget, "erase what is known of a recipient or a name")
+    forget.add_argument("what", metavar="NAME|ADDRESS")
+    forget.add_argument("--objection", action="store_true", help="and never write to this address again")
+    backup = _add(sub, "backup", _backup, "the ledger and its key into one file")
+    backup.add_argument("file", type=Path, metavar="FILE")
+    restore = _add(sub, "restore", _restore, "put a backup in place, while the daemon is stopped")
+    restore.add_argument("file", type=Path, metavar="FILE")
+    restore.add_argument("--replace", action="store_true", help="over the ledger that is there")
 
 
 def _bare(

@@ -5,6 +5,7 @@ Beside the flow: ``main`` makes one Desk, the tasks write to it, ``arke status``
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import msgspec
@@ -30,6 +31,9 @@ class Desk:
         """By TLD and case number, of the last pass."""
         self.marks: dict[str, object] = {}
         """What each TLD's cases were made of, so that an idle pass makes nothing anew."""
+        self.sized: dict[str, int] = {}
+        """The snapshot of each TLD that passed for plausible by its size."""
+        self.pruned: dt.datetime | None = None
         self.screened: dict[str, int] = {}
         """The snapshot each TLD's review list was last made for."""
         self.refused: dict[str, str] = {}
@@ -89,7 +93,7 @@ class Desk:
                     "serial": snapshot.manifest.serial,
                     "to": snapshot.manifest.end,
                     "expires": snapshot.manifest.expires,
-                    "open_cases": len(self.matched.get(tld, {})),
+                    "open_cases": sum(item.case.state == "open" for item in self.matched.get(tld, {}).values()),
                 }
                 for tld, snapshot in self.snapshots.items()
             },

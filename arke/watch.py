@@ -58,6 +58,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     tables: dict[str, list[Any]]
     new: bool
 
+    @property
+    def size(self) -> int:
+        """How many indicators and incidents it holds: what a broken publisher or feed would make leap."""
+        return len(self.tables["uri"]) + len(self.tables["host"]) + len(self.tables["incident"])
+
     def too_old_for_mail(self, now: dt.datetime) -> bool:
         """Whether its interval ended so long ago that nobody may be written to on its word."""
         return now - self.manifest.ended_at >= MAIL_AGE

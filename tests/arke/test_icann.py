@@ -178,7 +178,7 @@ async def test_reconcile_writes_every_name_and_figures_that_add_up(served: tuple
         clock=ClockSettings(epoch=NOW, scale=1e-9), mosapi=Settings(url=url, password_file=str(tmp_path / "password")),
     )  # fmt: skip
     await reconcile(config, None, as_json=True, dns=False)
-    rows = list(csv.DictReader((tmp_path / "state" / "reconcile-zz.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "state" / "reconcile-zz.csv").read_text().splitlines()))
     assert {row["name"]: row["where"] for row in rows} == {
         "bad.zz": "both", "mine.zz": "only-ours", "theirs.zz": "only-theirs",
     }  # fmt: skip
