@@ -21,13 +21,17 @@ _LETTER = r"[A-Za-z]|%(?:25)*(?:4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
 _WORD = r"[0-9_-]|%(?:25)*(?:3[0-9]|2[Dd]|5[Ff]|[89A-Fa-f][0-9A-Fa-f])"
 _MARK = r"[.+~!$'*^`{|}]|%(?:25)*(?:2[147ABEabe]|5[Ee]|6[0]|7[B-Eb-e])"
 _LABEL = rf"(?:{_LETTER}|{_WORD}){{1,200}}"
-_ADDRESS = re.compile(
-    # never from inside an escape, or its digits would pass for letters
+# The local part that ends a text. Never from inside an escape, or its digits would pass for letters.
+_LOCAL = re.compile(
     r"(?<!%(?=[0-9A-Fa-f]{2}))(?<!%[0-9A-Fa-f](?=[0-9A-Fa-f]))(?<!%25(?=[0-9A-Fa-f]{2}))(?<!%25[0-9A-Fa-f](?=[0-9A-Fa-f]))"
-    rf"(?:(?:{_LETTER}|{_WORD}|{_MARK}){{1,128}}|%[0-9A-Fa-f]{{2}}){_AT}"
+    rf"(?:(?:{_LETTER}|{_WORD}|{_MARK}){{1,128}}|%[0-9A-Fa-f]{{2}})\Z"
+)
+_DOMAIN = re.compile(
     rf"{_LABEL}(?:{_DOT}{_LABEL})*{_DOT}"
     rf"(?:(?:{_LETTER}|%(?:25)*[89A-Fa-f][0-9A-Fa-f]){{2}}|xn--)(?:{_LETTER}|{_WORD}){{0,200}}"
 )
+_AT_LIMIT = 64  # a URI with more is no place to look for one person
+_LOCAL_CHARACTERS, _DOMAIN_CHARACTERS = 512, 1024
 _HAS_AT = re.compile(_AT)
 _PLAIN = re.compile(rb"[\w.+%=/-]@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 # @ is 0x40: in base64 it shows as one of these, whichever of the three places of a group it falls on; the characters
@@ -69,7 +73,7 @@ def _mask_text(text: str) -> str:
 
 def _mask_once(text: str) -> str:
     if _HAS_AT.search(text):
-        text = _ADDRESS.sub(REDACTED, text)
+        text = _mask_addresses(text)
     if "=" in text:
         text = _RECIPIENT.sub(rf"\1{REDACTED}", text)
     if _BASE64_HINT.search(text):
@@ -78,6 +82,23 @@ def _mask_once(text: str) -> str:
     if "40" in text:
         text = _HEX.sub(_mask_hex, text)
     return text
+
+
+def _mask_addresses(text: str) -> str:
+    """Every ``local@domain`` redacted; looks a bounded way to both sides of each @, however long the text."""
+    marks = list(_HAS_AT.finditer(text))
+    if len(marks) > _AT_LIMIT:
+        return REDACTED
+    parts, done = [], 0
+    for mark in marks:
+        at = mark.start()
+        domain = _DOMAIN.match(text, mark.end(), mark.end() + _DOMAIN_CHARACTERS)
+        before = text[max(done, at - _LOCAL_CHARACTERS) : at] if at >= done else ""
+        local = _LOCAL.search(before)
+        if domain is not None and local is not None:
+            parts += [text[done : at - len(before) + local.start()], REDACTED]
+            done = domain.end()
+    return "".join([*parts, text[done:]])
 
 
 def _mask_base64(match: re.Match[str]) -> str:

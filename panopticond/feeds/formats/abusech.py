@@ -27,6 +27,8 @@ def parse_urlhaus_csv(lines: Iterable[bytes], skip: Skip | None = None) -> Itera
     newest = b""
     for line in whole(lines):
         if line is not None:
+            if line.isspace() or line.startswith(b"#"):
+                continue
             parts = line.split(b'","')
             # nine fields that are quoted as they should be, and nothing escaped in the one that matters
             if len(parts) == 9 and parts[0][:1] == b'"' and b'"' not in parts[2] and parts[2].isascii():

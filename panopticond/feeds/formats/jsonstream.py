@@ -36,11 +36,15 @@ class _BrokenError(Exception):
     """What stands here is no JSON."""
 
 
-def records(pieces: Iterable[bytes], tree: Tree) -> Iterator[tuple[str, Any] | BadRow]:
-    """Every record ``tree`` leads to, with the key or index it stands under; bad ones as BadRow."""
+def records(pieces: Iterable[bytes], tree: Tree | None) -> Iterator[tuple[str, Any] | BadRow]:
+    """Every record ``tree`` leads to, with the key or index it stands under; bad ones as BadRow.
+
+    Without a tree the records are the elements of the body's list; of an object, the elements of the lists in it and
+    the objects in it.
+    """
     walker = _Walker(pieces)
     try:
-        yield from walker.walk(tree)
+        yield from walker.walk({"*": RECORD} if tree is None else tree, guess=tree is None)
     except _CutShortError:
         yield CUT_SHORT
     except _BrokenError:
@@ -56,12 +60,12 @@ class _Walker:
         self._at = 0
         self._ended = False
 
-    def walk(self, tree: Tree) -> Iterator[tuple[str, Any] | BadRow]:
+    def walk(self, tree: Tree, *, guess: bool = False) -> Iterator[tuple[str, Any] | BadRow]:
         opening = self._peek()
         if opening == "[":
             yield from self._array(tree)
         elif opening == "{":
-            yield from self._object(tree)
+            yield from self._object(tree, guess=guess)
         else:
             self._value()
 
@@ -75,14 +79,17 @@ class _Walker:
                 self._at += 1
         self._at += 1
 
-    def _object(self, tree: Tree) -> Iterator[tuple[str, Any] | BadRow]:
+    def _object(self, tree: Tree, *, guess: bool) -> Iterator[tuple[str, Any] | BadRow]:
         self._at += 1
         while self._peek() != "}":
             key = self._value()
             if not isinstance(key, str) or self._peek() != ":":
                 raise _BrokenError
             self._at += 1
-            yield from self._member(tree, key, key)
+            if not guess or self._peek() == "{":
+                yield from self._member(tree, key, key)
+            else:
+                yield from self.walk(tree)  # a list's elements; anything else is passed over
             if self._peek() == ",":
                 self._at += 1
         self._at += 1

@@ -146,13 +146,13 @@ def parse_ndjson(lines: Iterable[bytes], mapping: FieldMap = _DEFAULT) -> Iterat
         yield _json_row(record, mapping)
 
 
-def _tree(path: str) -> Tree:
+def _tree(path: str) -> Tree | None:
     if not path:
-        return {"*": RECORD}
+        return None
     tree: Tree | None = RECORD
     for step in reversed(path.split(".")):
         tree = {step: tree}
-    return tree or {"*": RECORD}
+    return tree
 
 
 def _json_row(record: Any, mapping: FieldMap) -> Parsed:

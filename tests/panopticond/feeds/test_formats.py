@@ -310,6 +310,12 @@ def test_generic_without_map() -> None:
     assert values("csv", "id,url,date\n1,http://a.zz/,2026-01-01\n") == ["http://a.zz/"]
     assert values("csv", "a.zz,x\nb.zz,y\n") == ["a.zz", "b.zz"]
     assert values("json", '["a.zz", "http://b.zz/"]') == ["a.zz", "http://b.zz/"]
+    page = '{"count": 2, "next": null, "results": [{"indicator": "a.zz", "type": "hostname"}, {"indicator": "x", "type": "md5"}]}'
+    assert parsed("json", page) == [Row("a.zz", True), OutOfScope("neither-uri-nor-host")]
+    assert values("json", '{"7": {"url": "http://a.zz/"}, "8": [{"url": "http://b.zz/"}]}') == [
+        "http://a.zz/",
+        "http://b.zz/",
+    ]
     assert parsed("ndjson", '{"domain": "a.zz", "date": "2026-01-01"}\n{"cut')[0] == Row(
         "a.zz", True, None, "2026-01-01T00:00:00Z"
     )
