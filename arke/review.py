@@ -12,8 +12,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from arke.config import Config
+from arke.ranking import review_list, write_csv
 from arke.report import REVIEW, replace_file
-from arke.screen import review_list, write_csv
 from panopticond.shared.dga import Model
 from panopticond.shared.errors import StoreError
 from panopticond.shared.lookalike import Protected, builtin_protected
