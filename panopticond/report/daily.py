@@ -23,8 +23,8 @@ from panopticond.shared.records import open_records, read_records
 from panopticond.shared.snapshot import REPORT_HTML, REPORT_JSON
 from panopticond.shared.tables import TABLES
 
-_THREAT_WORDS = {"phishing": "Phishing", "malware": "Malware", "botnetCc": "Botnet C&C", "spam": "Spam"}
-_CLASS_WORDS = {
+THREAT_WORDS = {"phishing": "Phishing", "malware": "Malware", "botnetCc": "Botnet C&C", "spam": "Spam"}
+CLASS_WORDS = {
     "malicious": "likely maliciously registered (assessment)",
     "compromised": "likely compromised (assessment)",
     "shared-service": "below a shared service",
@@ -73,13 +73,13 @@ def _html(said: Figures, to_do: Sequence[Task], left_out: int) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = _number
+    environment.filters["number"] = number
     environment.filters["day"] = _day
     chart = pairs(
-        [(_THREAT_WORDS[count.threat], count.listed, count.validated) for count in said.threats], "listed", "validated"
+        [(THREAT_WORDS[count.threat], count.listed, count.validated) for count in said.threats], "listed", "validated"
     )
     page = environment.get_template("daily.html").render(
-        f=said, tasks=to_do, left_out=left_out, chart=chart, threat_words=_THREAT_WORDS, class_words=_CLASS_WORDS
+        f=said, tasks=to_do, left_out=left_out, chart=chart, threat_words=THREAT_WORDS, class_words=CLASS_WORDS
     )
     return page.encode("utf-8")
 
@@ -91,7 +91,7 @@ def _json(said: Figures, to_do: Sequence[Task], left_out: int) -> bytes:
     return msgspec.json.format(data, indent=1) + b"\n"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """``1,234``; ``unknown`` for None."""
     return "unknown" if value is None else f"{value:,}"
 

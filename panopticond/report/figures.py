@@ -5,6 +5,7 @@ First half of the report; ``daily`` sets it in HTML and JSON. Pure and determini
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,9 +14,10 @@ import msgspec
 
 from panopticond.judge.aggregate import UNKNOWN, incident_counts
 from panopticond.model import THREATS
-from panopticond.shared.clock import parse_rfc3339
+from panopticond.shared.clock import parse_rfc3339, rfc3339
 from panopticond.shared.tables import AggregateRow, DomainRow, FeedRow, IncidentRow, SnapshotRow
 
+CLEAN_FOR = dt.timedelta(hours=24)
 CASES_SHOWN = 300
 """More are in uris.csv and domains.csv; the report says so."""
 _GONE = ("mitigated-dns", "mitigated-content")
@@ -83,8 +85,8 @@ class Figures(msgspec.Struct, frozen=True):
     feeds: tuple[FeedRow, ...]
     unchecked: tuple[tuple[str, str, int], ...]
     """(kind, reason, observations)."""
-    clean_but_listed: tuple[tuple[str, str], ...]
-    """(defanged name, the feeds that still list it)."""
+    clean_but_listed: tuple[tuple[str, str, str], ...]
+    """(defanged name, a feed that still lists it, where to ask that feed)."""
 
 
 def figures(tables: Mapping[str, Sequence[Any]]) -> Figures:
@@ -113,7 +115,7 @@ def figures(tables: Mapping[str, Sequence[Any]]) -> Figures:
         unchecked=tuple(
             (*row.dimension.partition(":")[::2], int(row.value)) for row in rows if row.name == "could_not_check"
         ),
-        clean_but_listed=_clean_but_listed(tables),
+        clean_but_listed=_clean_but_listed(tables, snapshot),
     )
 
 
@@ -193,20 +195,20 @@ def _what(row: IncidentRow, snapshot: SnapshotRow) -> str:
     return "new" if row.opened > snapshot.from_at else "still active"
 
 
-def _clean_but_listed(tables: Mapping[str, Sequence[Any]]) -> tuple[tuple[str, str], ...]:
-    """Domains all of whose indicators are mitigated while a feed still lists one: holders ask how to get off."""
-    states: dict[str, set[str]] = defaultdict(set)
+def _clean_but_listed(tables: Mapping[str, Sequence[Any]], snapshot: SnapshotRow) -> tuple[tuple[str, str, str], ...]:
+    """Domains clean for 24 hours, every indicator mitigated, while a feed still lists one; holders ask how to get off."""
+    before = rfc3339(parse_rfc3339(snapshot.to_at) - CLEAN_FOR)
+    clean: dict[str, bool] = {}
     of: dict[str, str] = {}
     for row in (*tables["uri"], *(host for host in tables["host"] if host.indicator is not None)):
         if not row.domain.endswith(".withheld.invalid"):
-            states[row.domain].add(row.state)
+            gone = row.state in _GONE and (row.first_gone or row.since or "") <= before
+            clean[row.domain] = clean.get(row.domain, True) and gone
             of[row.indicator] = row.domain
-    listing: dict[str, set[str]] = defaultdict(set)
-    for row in tables["sighting"]:
-        if row.ended is None and row.indicator in of:
-            listing[of[row.indicator]].add(row.feed)
-    return tuple(
-        (defang(domain), ", ".join(sorted(listing[domain])))
-        for domain in sorted(states)
-        if states[domain] <= set(_GONE) and listing[domain]
-    )
+    addresses: dict[str, str] = {feed.name: feed.delisting or "" for feed in tables["feed"]}
+    listing = {
+        (of[row.indicator], row.feed)
+        for row in tables["sighting"]
+        if row.ended is None and row.indicator in of and clean[of[row.indicator]]
+    }
+    return tuple((defang(domain), feed, addresses.get(feed, "")) for domain, feed in sorted(listing))

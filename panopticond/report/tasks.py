@@ -140,8 +140,11 @@ def _fresh(cases: Sequence[Case]) -> Iterator[Task]:
 
 def _delisting(figures: Figures) -> Iterator[Task]:
     if figures.clean_but_listed:
-        names = [name for name, _ in figures.clean_but_listed]
-        lines = "\n".join(f"  {name}: {feeds}" for name, feeds in figures.clean_but_listed[:20])
+        names = list(dict.fromkeys(name for name, _, _ in figures.clean_but_listed))
+        lines = "\n".join(
+            f"  {name}: {feed}" + (f" ({address})" if address else "")
+            for name, feed, address in figures.clean_but_listed[:20]
+        )
         yield Task(
             f"Help {_count(len(names), 'cleaned name')} off the lists: {_list(names)}",
             "They are clean by our checks and still listed; their holders suffer for it.",

@@ -11,13 +11,16 @@ import datetime as dt
 import logging
 import zoneinfo
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 import trio
 
 from panopticond.config import Tld
+from panopticond.report.monthly import publish_month
 from panopticond.shared.clock import Clock, rfc3339
 from panopticond.shared.errors import PanopticonError, RefusedError, StoreError
+from panopticond.shared.minisign import SecretKey
 from panopticond.snapshot import tree
 from panopticond.snapshot.build import build
 from panopticond.snapshot.conclude import Terms
@@ -96,7 +99,19 @@ async def _publish(
     publication = Publication(name, terms.serial, manifest_sha256, terms.start, terms.end, terms.issued)
     await store.record_publication(publication)
     await trio.to_thread.run_sync(tree.retain, directory, press.keep)
+    await _month(directory, tld, now, key)
     return publication
+
+
+async def _month(directory: Path, tld: Tld, now: dt.datetime, key: SecretKey) -> None:
+    """The report of the month before, once; its failure undoes no publication, and the next one tries again."""
+    try:
+        made = await trio.to_thread.run_sync(publish_month, directory, tld.timezone, now, key)
+    except (OSError, RefusedError) as error:
+        _log.error("the monthly report failed tld=%s: %s", tld.name, error)
+    else:
+        if made is not None:
+            _log.info("published tld=%s month=%s", tld.name, made.name)
 
 
 async def publish_daily(

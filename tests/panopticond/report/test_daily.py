@@ -159,12 +159,16 @@ def test_what_became_of_cases() -> None:
 
 
 def test_clean_but_listed_names_are_shown() -> None:
-    """A mitigated name a feed still lists is shown with the feed."""
+    """A name clean for 24 hours that a feed still lists is shown with the feed and its delisting address."""
     listing = SightingRow("i-a.zz", "open", "phishing", "2026-11-20T00:00:00Z", "2026-11-21T05:00:00Z", None)
-    found = report(
-        uri=[uri("a.zz", state="mitigated-content", validated=0)], sighting=[listing], domain=[domain("a.zz")]
-    )
-    assert found["clean_but_listed"] == [["a[.]zz", "open"]]
+    asked = msgspec.structs.replace(FEED, delisting="https://lists.example/delist")
+
+    def shown(first_gone: str) -> Any:
+        gone = uri("a.zz", state="mitigated-dns", validated=0, first_gone=first_gone)
+        return report(uri=[gone], sighting=[listing], domain=[domain("a.zz")], feed=[asked])["clean_but_listed"]
+
+    assert shown("2026-11-20T05:00:00Z") == [["a[.]zz", "open", "https://lists.example/delist"]]
+    assert shown("2026-11-20T07:00:00Z") == []
 
 
 def test_defang() -> None:
