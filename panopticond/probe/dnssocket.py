@@ -18,6 +18,8 @@ QUERIES_PER_SOCKET = 1024
 _IDLE_SECONDS = 20.0
 _SEND_SECONDS = 2.0
 _RECEIVE_BUFFER_BYTES = 1 << 20
+_DATAGRAM_BYTES = 4096
+"""We announce 1232; what is longer was not meant for us and reads as malformed."""
 FORMERR, NOTIMP = 1, 4
 
 
@@ -81,7 +83,7 @@ class Socket:
     def _drain(self) -> None:
         for _ in range(256):  # then the other tasks have their turn
             try:
-                packet = self.sock.recv(65535)
+                packet = self.sock.recv(_DATAGRAM_BYTES)
             except BlockingIOError:
                 return
             except OSError as error:
