@@ -99,6 +99,8 @@ class Feed(Section, frozen=True):
     licence: Licence | None = None
     absence: Absence | None = None
     trust: Trust | None = None
+    notify: str | None = None
+    """For an ``axfr://`` url: ``address:port`` to listen at for NOTIFY, so that a change is seen at once."""
     map_file: str | None = None
     """For the formats csv, json and ndjson: the mapping of their columns or keys, as ``feeds parse --map`` takes it."""
     delisting: str | None = None

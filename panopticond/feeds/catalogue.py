@@ -20,6 +20,7 @@ from panopticond.shared.settings import seconds
 
 TRANSFER = re.compile(r"axfr://(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})/([^/?#]+)\Z")
 """The address of a zone to transfer: an IPv6 or IPv4 address, a port, the zone."""
+_LISTEN = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})\Z")
 HOUR = 3600.0
 DAY = 24 * HOUR
 
@@ -50,6 +51,8 @@ class FeedSpec(msgspec.Struct, frozen=True):
     """Redirects stay with the configured origin; False where the provider sends readers to a content network."""
     max_bytes: int = 64 << 20
     max_inflated_bytes: int = 256 << 20
+    notify: str | None = None
+    """Where to listen for NOTIFY of a transferred zone, ``address:port``."""
     map_file: str | None = None
     """The mapping of the formats csv, json and ndjson."""
     delisting: str | None = None
@@ -235,7 +238,18 @@ def resolve(feed: Feed) -> FeedSpec:
     base = known or FeedSpec(feed.name, feed.url or "", feed.format or "")
     given = {
         key: value
-        for key in ("url", "format", "threat", "key_file", "licence", "absence", "trust", "map_file", "delisting")
+        for key in (
+            "url",
+            "format",
+            "threat",
+            "key_file",
+            "licence",
+            "absence",
+            "trust",
+            "map_file",
+            "notify",
+            "delisting",
+        )
         if (value := getattr(feed, key)) is not None
     }
     own_address = feed.url is not None and (known is None or feed.url != known.url)
@@ -247,6 +261,8 @@ def resolve(feed: Feed) -> FeedSpec:
         if every < spec.least:
             problems.append(f"feed.{feed.name}.every: the provider allows one request in {spec.least:.0f} s at most")
         spec = msgspec.structs.replace(spec, every=every)
+    if spec.notify is not None and (not spec.url.startswith("axfr://") or listening_at(spec.notify)[1] < 0):
+        problems.append(f"feed.{feed.name}.notify: address:port to listen at, for a feed with an axfr:// url")
     if spec.map_file is not None:
         problems += _map_problems(spec)
     if spec.needs_key and spec.key_file is None:
@@ -264,6 +280,12 @@ def address_problem(url: str) -> str | None:
     if "://" in url and not url.startswith(("http://", "https://", "file://")):
         return f"{url!r}: only http, https, axfr and paths are read"
     return None
+
+
+def listening_at(text: str) -> tuple[str, int]:
+    """The address and port in ``address:port`` or ``[address]:port``; port -1 when it is neither."""
+    match = _LISTEN.match(text)
+    return ("", -1) if match is None else (match[1] or match[2], int(match[3]))
 
 
 def _map_problems(spec: FeedSpec) -> list[str]:

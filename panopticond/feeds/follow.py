@@ -24,6 +24,7 @@ from panopticond.feeds.health import Attempt, Result, assess, may_end_sightings
 from panopticond.feeds.inflate import Body
 from panopticond.feeds.ingest import Ingest, Tally
 from panopticond.feeds.mispfeed import Events, follows_manifest
+from panopticond.feeds.notify import heed_notify
 from panopticond.feeds.transfer import Zone, is_transfer, transfer
 from panopticond.model import Indicator
 from panopticond.shared.clock import Clock
@@ -63,12 +64,50 @@ async def follow(
 ) -> None:
     """Visit a feed for ever; ``on_new`` gets the watch of every new indicator. StoreError escapes."""
     health = await store.feed_health(spec.name)
-    wait, failures, memory = 0.0, 0, Memory()
-    task_status.started()
-    while True:
-        await clock.sleep_until(due(health, spec, wait, failures, clock.now()))
-        health, wait = await visit(spec, store, http, names, clock.now(), on_new, memory)
-        failures = failures + 1 if health.state == "UNREACHABLE" else 0
+    wait, failures, memory, bell = 0.0, 0, Memory(), _Bell()
+    async with trio.open_nursery() as nursery:
+        if spec.notify is not None:
+            await nursery.start(heed_notify, spec, bell.ring, name=f"notify {spec.name}")
+        task_status.started()
+        while True:
+            await bell.sleep_until(
+                clock, due(health, spec, wait, failures, clock.now()), soonest(health, spec, wait, clock.now())
+            )
+            health, wait = await visit(spec, store, http, names, clock.now(), on_new, memory)
+            failures = failures + 1 if health.state == "UNREACHABLE" else 0
+
+
+class _Bell:
+    """Wakes a follower before its time."""
+
+    def __init__(self) -> None:
+        self._rung = trio.Event()
+
+    def ring(self) -> None:
+        """Wake whoever sleeps, or whoever sleeps next."""
+        self._rung.set()
+
+    async def sleep_until(self, clock: Clock, when: dt.datetime, soonest: dt.datetime) -> None:
+        """Until ``when``, or until the bell rings but never before ``soonest``."""
+        with trio.CancelScope() as sleep:
+            async with trio.open_nursery() as nursery:
+
+                async def listen() -> None:
+                    await self._rung.wait()
+                    sleep.cancel()
+
+                nursery.start_soon(listen)
+                await clock.sleep_until(when)
+                nursery.cancel_scope.cancel()
+        await clock.sleep_until(min(when, soonest))
+        self._rung = trio.Event()
+
+
+def soonest(health: FeedHealth, spec: FeedSpec, retry_after: float, now: dt.datetime) -> dt.datetime:
+    """The first moment the provider allows another visit."""
+    if health.last_attempt is None:
+        return now
+    return health.last_attempt + dt.timedelta(seconds=max(spec.least, retry_after))
 
 
 def due(health: FeedHealth, spec: FeedSpec, retry_after: float, failures: int, now: dt.datetime) -> dt.datetime:

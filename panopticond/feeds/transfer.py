@@ -59,8 +59,7 @@ async def transfer(spec: FeedSpec, spool: BinaryIO, zone: Zone, health: FeedHeal
     where, port, origin = match[1] or match[2], int(match[3]), match[4]
     try:
         held = zone.held or dns.zone.Zone(dns.name.from_text(origin), relativize=False)
-        keyring = None if spec.key_file is None else _keyring(read_secret(spec.key_file))
-        query, _ = dns.xfr.make_query(held, keyring=keyring)
+        query, _ = dns.xfr.make_query(held, keyring=keyring_of(spec))
         with trio.fail_after(DEADLINE_SECONDS):
             await dns.asyncquery.inbound_xfr(
                 where, _Limited(held), query, port=port, timeout=SILENCE_SECONDS, lifetime=DEADLINE_SECONDS
@@ -108,6 +107,11 @@ class _Limited(dns.transaction.TransactionManager):
 
     def from_wire_origin(self) -> dns.name.Name | None:
         return self._zone.from_wire_origin()
+
+
+def keyring_of(spec: FeedSpec) -> dict[dns.name.Name, dns.tsig.Key] | None:
+    """The feed's TSIG key, None without one; ConfigurationError or ValueError when its file cannot be used."""
+    return None if spec.key_file is None else _keyring(read_secret(spec.key_file))
 
 
 def _keyring(text: str) -> dict[dns.name.Name, dns.tsig.Key]:

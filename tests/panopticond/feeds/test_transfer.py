@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import dns.message
 import dns.name
+import dns.opcode
 import dns.rcode
 import dns.rdatatype
 import dns.renderer
@@ -18,7 +19,9 @@ import pytest
 import trio
 
 from panopticond.feeds.catalogue import FeedSpec, address_problem
-from panopticond.feeds.follow import Memory, visit
+from panopticond.feeds.follow import Memory, _Bell, visit
+from panopticond.feeds.notify import answer_notify, heed_notify
+from panopticond.shared.clock import Clock
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy
 from panopticond.store.interface import FeedHealth
@@ -129,3 +132,45 @@ def test_addresses_that_cannot_be_asked(url: str) -> None:
     """An address, a port and a zone are needed: the daemon resolves no name for a feed's transfer."""
     assert address_problem(url) is not None
     assert address_problem("axfr://[2001:db8::1]:53/rpz.example") is None
+
+
+def notify(zone: str, *, signed: bool = True) -> bytes:
+    message = dns.message.make_query(zone, "SOA")
+    message.set_opcode(dns.opcode.NOTIFY)
+    if signed:
+        message.use_tsig({KEY.name: KEY})
+    return message.to_wire()
+
+
+async def test_notify_rings(nursery: trio.Nursery, tmp_path: Path) -> None:
+    """A signed NOTIFY of the zone from its server is answered and rings; any other message does neither."""
+    key = tmp_path / "key"
+    key.write_text("hmac-sha256:reader:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0\n")
+    url = "axfr://127.0.0.1:53/rpz.example"
+    spec = FeedSpec("rpz", url, "rpz", key_file=str(key), notify="127.0.0.1:0")
+    rung: list[bool] = []
+    port = await nursery.start(heed_notify, spec, lambda: rung.append(True))
+    with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
+        await sock.connect(("127.0.0.1", port))
+        for wire in (b"", b"junk" * 9, notify("rpz.example", signed=False), notify("other.example")):
+            await sock.send(wire)
+        await sock.send(notify("rpz.example"))
+        with trio.fail_after(5):
+            answer = await sock.recv(4096)
+    assert rung == [True]
+    assert answer[2] & 0x80
+    assert answer_notify(spec, notify("rpz.example"), "192.0.2.1") is None
+
+
+async def test_a_ring_wakes_the_follower(nursery: trio.Nursery) -> None:
+    """A visit comes when it rings, but never before the provider allows it."""
+    bell = _Bell()
+    clock = Clock(dt.datetime.now(dt.UTC), 1000.0)
+    now = clock.now()
+    nursery.start_soon(trio.sleep, 0)
+    bell.ring()
+    with trio.fail_after(5):
+        await bell.sleep_until(clock, now + dt.timedelta(days=30), now + dt.timedelta(seconds=100))
+    assert clock.now() >= now + dt.timedelta(seconds=100)
+    with trio.fail_after(5):
+        await bell.sleep_until(clock, clock.now() + dt.timedelta(seconds=100), now)

@@ -58,6 +58,10 @@ def test_the_catalogue_is_sound() -> None:
         (Feed(name="openphish", every="1m"), "allows one request"),
         (Feed(name="own", url="/x", format="url-list", map_file="/m"), "takes no mapping"),
         (Feed(name="own", url="/x", format="csv", map_file="/nowhere/m"), "map_file"),
+        (Feed(name="own", url="/x", format="csv", notify="192.0.2.1:53"), "notify"),
+        (Feed(name="own", url="axfr://192.0.2.1:53/rpz.example", format="rpz", notify="here"), "notify"),
+        (Feed(name="own", url="axfr://ns.example/rpz.example", format="rpz"), "must read"),
+        (Feed(name="own", url="gopher://a.example/", format="csv"), "only http"),
     ],
 )
 def test_feeds_that_cannot_be_followed_are_refused(feed: Feed, word: str) -> None:
