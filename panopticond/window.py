@@ -253,8 +253,12 @@ class Window:
 
 
 def worth_asking(verdict: Verdict, recorded: dt.datetime, *, listed: bool) -> bool:
-    """False once an indicator is mitigated, in no feed, and was last active (else recorded) 90 days before."""
-    if listed or verdict.state not in _MITIGATED or verdict.at is None:
+    """False once an indicator is mitigated, in no feed, and was last active (else recorded) 90 days before.
+
+    An altered one can never be mitigated by content: it is asked no more when it was only indeterminate for so long.
+    """
+    over = verdict.state in _MITIGATED or (verdict.state == "indeterminate" and "altered" in verdict.flags)
+    if listed or not over or verdict.at is None:
         return True
     return verdict.at - (verdict.last_active or recorded) < ASK_NO_MORE_AFTER
 

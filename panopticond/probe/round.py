@@ -29,6 +29,7 @@ from panopticond.probe.questions import (
     UriLookup,
     WebProbe,
 )
+from panopticond.shared.clock import parse_rfc3339
 
 SHARED_FOR = dt.timedelta(minutes=15)
 """How long the answer for a host or a domain serves the other indicators of it (policy time)."""
@@ -162,7 +163,8 @@ class Prober:
         if self._probes.tranco is not None and _old(known.tranco, start, self._every.tranco):
             keep(self._probes.tranco.check(subject.domain, now()))
         fresh = _of_domain(subject.domain, seen)
-        for again in (known.apex if not absent else None, due.webrisk, known.tranco, known.registration):
+        webrisk = due.webrisk if due.webrisk is not None and not _expired(due.webrisk, start) else None
+        for again in (known.apex if not absent else None, webrisk, known.tranco, known.registration):
             if again is not None and again.kind not in seen:
                 keep(again)
         return Round(start, _in_order(seen, plan)), domain_after(known, delegation, fresh)
@@ -299,6 +301,12 @@ def _old(last: Observation | None, at: dt.datetime, every: dt.timedelta, *, inde
     if last is None or (indeterminate_is_old and last.outcome == "indeterminate"):
         return True
     return at - last.at >= every
+
+
+def _expired(answer: Observation, at: dt.datetime) -> bool:
+    """Whether a Web Risk match may be used no more: never past its expiry, by the terms of the service."""
+    expires = answer.detail.get("expires")
+    return expires is not None and parse_rfc3339(expires) <= at
 
 
 def _overrun(kind: Kind, target: str, vantage: str, at: dt.datetime) -> Observation:

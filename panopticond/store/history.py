@@ -1,7 +1,8 @@
 """The SQL of the window and the judge: rounds with their observations, verdicts, and what of them is kept.
 
 Synchronous, called within a transaction. A round and the verdict it led to are written together; thinning never takes
-the round an indicator was first validated in (``changed`` compares with it) nor its last two.
+the round an indicator was first validated in (``changed`` compares with it) nor its last two, until nobody asks any
+more: then it goes altogether, so that the store grows with what is open and not with the years.
 """
 
 from __future__ import annotations
@@ -72,16 +73,35 @@ class Stretch(msgspec.Struct, frozen=True):
 
 
 def thin(connection: apsw.Connection, before: dt.datetime, after: int, size: int) -> Stretch:
-    """Thin the ``size`` indicators whose row numbers follow ``after``; ``last`` is None at the end."""
+    """Thin the ``size`` indicators whose row numbers follow ``after``; ``last`` is None at the end.
+
+    An indicator nobody asks any more, whose last round is older than ``before``, goes altogether; its incident stays.
+    """
     rows = list(
         connection.execute(
-            "SELECT id, min(?1, previous_round), first_validated FROM indicator WHERE id > ?2 ORDER BY id LIMIT ?3",
+            "SELECT id, min(?1, previous_round), first_validated, watched = 0 AND decision IS NULL AND last_round < ?1 "
+            "FROM indicator WHERE id > ?2 ORDER BY id LIMIT ?3",
             (micros(before), after, size),
         )
     )
     changes = connection.total_changes()
     connection.executemany(
         "DELETE FROM observation WHERE indicator_id = ? AND round_at < ? AND round_at IS NOT ?",
-        [row for row in rows if row[1] is not None],
+        [row[:3] for row in rows if row[1] is not None],
     )
-    return Stretch(connection.total_changes() - changes, rows[-1][0] if len(rows) == size else None)
+    connection.executemany("DELETE FROM observation WHERE indicator_id = ?", [(row[0],) for row in rows if row[3]])
+    dropped = connection.total_changes() - changes
+    _forget(connection, [row[0] for row in rows if row[3]])
+    return Stretch(dropped, rows[-1][0] if len(rows) == size else None)
+
+
+def _forget(connection: apsw.Connection, numbers: Sequence[int]) -> None:
+    """Take indicators out of the store, ended sightings with them, and domains nobody else names."""
+    for number in numbers:
+        domain = connection.execute("DELETE FROM indicator WHERE id = ? RETURNING domain", (number,)).get
+        connection.execute(
+            "DELETE FROM sighting WHERE indicator_id = ? AND feed_id IN (SELECT id FROM feed)", (number,)
+        )
+        connection.execute(
+            "DELETE FROM domain WHERE name = ?1 AND NOT EXISTS (SELECT 1 FROM indicator WHERE domain = ?1)", (domain,)
+        )

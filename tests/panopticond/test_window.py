@@ -250,6 +250,14 @@ def test_only_long_mitigated_and_unlisted_indicators_are_asked_no_more(
     assert worth_asking(verdict, NOW - dt.timedelta(days=500), listed=listed) is worth
 
 
+def test_an_altered_indicator_is_not_asked_for_ever() -> None:
+    """It can never be mitigated by content; 90 days unlisted and only indeterminate are enough."""
+    for days, worth in ((89, True), (91, False)):
+        verdict = Verdict("indeterminate", "no-rule", NOW, NOW, flags=("altered",), last_active=NOW - days * 24 * HOUR)
+        assert worth_asking(verdict, NOW, listed=False) is worth
+    assert worth_asking(verdict, NOW, listed=True)
+
+
 def test_checks_expected_counts_intervals_and_the_first_check() -> None:
     """A whole day of an old indicator is four checks; a new one has its first and one an interval."""
     day = {"window_seconds": 86400, "checks_per_window": 4}

@@ -8,6 +8,7 @@ import trio
 
 from panopticond.model import DomainRecord, Observation, Round, Subject
 from panopticond.probe.round import Every, Extras, Prober, Probes, TldPlan, domain_after
+from panopticond.shared.clock import rfc3339
 
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -160,6 +161,17 @@ async def test_what_still_stands_is_not_asked_again_but_put_into_the_round() -> 
     world.now, world.asked = NOW + 25 * HOUR, []
     await made.check(subject(), after, Extras(first.of("webrisk")[0]), world.clock)
     assert {"apex", "webrisk", "registration"} <= {kind for kind, _ in world.asked}
+
+
+async def test_a_web_risk_match_is_not_used_past_its_expiry() -> None:
+    """Asked once a day all the same; in between an expired match is left out of the round."""
+    world = World()
+    for expires, kept in ((rfc3339(NOW + HOUR), False), (rfc3339(NOW + 7 * HOUR), True)):
+        detail = {"threats": "MALWARE", "expires": expires}
+        match = Observation("webrisk", "http://www.d.zz/a", "direct", NOW, "listed", detail)
+        round_, _ = await prober(world).check(subject(), None, Extras(webrisk=match), lambda: NOW + 6 * HOUR)
+        assert (match in round_.observations) is kept
+    assert [asked for asked in world.asked if asked[0] == "webrisk"] == []
 
 
 async def test_ten_uris_of_a_host_are_one_question_each() -> None:

@@ -187,6 +187,26 @@ async def test_thinning_keeps_the_first_validated_and_the_last_two_rounds(store:
     assert len(await store.rounds(idle)) == 1
 
 
+async def test_what_nobody_asks_any_more_goes_altogether(store: SqliteStore) -> None:
+    """90 days mitigated and unlisted, then the retention: indicator, sightings, rounds and domain go; decisions stay."""
+    gone, decided = await one(store), await one(store, indicator(2))
+    await store.end_listing("f", NOW + HOUR)
+    late = NOW + 24 * 91 * HOUR
+    for number, name in ((gone, "d1.zz"), (decided, "d2.zz")):
+        await store.record_round(number, a_round(late), verdict("mitigated-dns", late, last_active=NOW))
+        await store.record_domain(DomainRecord(name, "zz"))
+    await store.decide(decided, "dismiss", late)
+    assert await store.thin(late) == 0
+    assert await store.thin(late + HOUR) == 3
+    assert [watch.id for watch in await store.watches()] == [decided]
+    assert await store.domain("d1.zz") is None
+    assert await store.domain("d2.zz") is not None
+    assert await store.rounds(gone) == []
+    again = await store.record_listing("f", late + HOUR, [indicator()])
+    assert again == [Watch(gone, late + HOUR, None, check=True)]
+    assert (await store.standing(gone)).sightings[0].first == late + HOUR
+
+
 async def test_long_mitigated_indicators_are_watched_again_when_listed_again(store: SqliteStore) -> None:
     """A watch goes out with check False after 90 days without activity, and comes back with a new listing."""
     number = await one(store)
