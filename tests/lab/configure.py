@@ -225,7 +225,8 @@ def _arke(world: World, ports: Ports, places: Places, public_key: str) -> dict[s
             "concurrency": 16,
             "rate_per_server": 5000.0,
         },
-        "limits": {"per_hour": 100_000, "per_run": 100_000},
+        # A run ends soon after its last publication: what the daily ceiling puts off for hours would never be seen.
+        "limits": {"per_hour": 100_000, "per_run": 100_000, "per_domain_day": 100},
         "status": {"socket": str(places.sockets / "ar.sock")},
         "shared_services": list(world.shared_services),
         "clock": {"epoch": places.clock_epoch.isoformat(), "scale": places.clock_scale},
