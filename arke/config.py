@@ -202,6 +202,10 @@ class Screen(Section, frozen=True):
     protect: tuple[str, ...] = ()
     """Files of protected labels or names, one a line."""
     exclude: tuple[str, ...] = ()
+    known_dga: tuple[str, ...] = ()
+    """Lists of known generated names, files or folders."""
+    policy: str | None = None
+    """JSON file: what leads to pass, review or hold when a registry asks over the socket."""
     top: Positive = 100
 
 

@@ -13,6 +13,7 @@ import trio
 
 from arke.cases.ledger import DECISIONS
 from arke.cases.match import Matched
+from arke.counter import Counter
 from arke.rooms import Rooms
 from arke.watch import Snapshot
 from panopticond.shared.clock import rfc3339
@@ -26,6 +27,7 @@ class Desk:
 
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms
+        self.counter = Counter(rooms.config)
         self.snapshots: dict[str, Snapshot] = {}
         self.matched: dict[str, dict[str, Matched]] = {}
         """By TLD and case number, of the last pass."""
@@ -75,8 +77,10 @@ class Desk:
                 changed = await self.rooms.ledger.decide(entry, word, self.rooms.clock.now())
                 self.work_bell.set()
                 return {"queue": [msgspec.to_builtins(item) for item in changed]}
+            case {"do": "screen", "names": list(names)}:
+                return dict(await self.counter.answer(names, request.get("tld")))
             case _:
-                return {"error": "ask for status or queue, or decide with id and word"}
+                return {"error": "ask for status or queue, screen with names, or decide with id and word"}
 
     async def status(self) -> dict[str, Any]:
         """Last snapshots, what was refused, what waits, and when something happens next."""

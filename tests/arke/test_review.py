@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from arke.config import Config
-from arke.review import review_path, write_review
+from arke.review import print_list, review_path, summaries, take_decision, write_review
+from panopticond.shared.errors import PanopticonError
 from panopticond.shared.zone import Zone
 
 
@@ -33,3 +38,26 @@ def test_the_list_names_imitations_and_what_is_new(tmp_path: Path) -> None:
 def listed(config: Config) -> dict[str, str]:
     with review_path(config, "zz").open() as file:
         return {row["name"]: row["new"] for row in csv.DictReader(file)}
+
+
+def test_decisions_stick_and_listed_names_are_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name somebody decided about does not come back; one in a feed is named in the summary, not on the list."""
+    config = Config(tld="zz", keys=["x"], records="x", state=str(tmp_path / "state"))
+    names = dict.fromkeys(("paypa1.zz", "paypal-login.zz", "netflix-login.zz", "xn--pypal-4ve.zz"), ("ns.x",))
+    write_review(config, "zz", Zone("zz", 1, names), {"netflix-login.zz"})
+    assert set(listed(config)) == {"paypa1.zz", "paypal-login.zz", "xn--pypal-4ve.zz"}
+    take_decision(config, "PayPa1.zz.", "confirm")
+    take_decision(config, "p\u0430ypal.zz", "dismiss")
+    print_list(config, as_json=False)
+    shown = capsys.readouterr().out
+    assert "paypal-login.zz" in shown
+    assert "0.50 (" in shown
+    write_review(config, "zz", Zone("zz", 2, names), {"netflix-login.zz"})
+    assert set(listed(config)) == {"paypal-login.zz"}
+    told: Any = summaries(config)
+    assert told["lists"]["zz"]["already_listed"] == ["netflix-login.zz"]
+    assert (told["precision"]["decided"], told["precision"]["abuse"]) == (2, 1)
+    print_list(config, as_json=True)
+    assert len(json.loads(capsys.readouterr().out)["names"]) == 1
+    with pytest.raises(PanopticonError, match="below none"):
+        take_decision(config, "paypa1.yy", "confirm")
