@@ -150,7 +150,7 @@ def _hosts(plot: Plot, texts: list[str]) -> tuple[Host, ...]:
     first = dict(recipe.first)
     landing: list[Host] = []
     if recipe.special is not None:
-        target = f"login.{plot.name}" if recipe.special == "redirect-home" else f"www.{plot.abroad}"
+        target = f"login.{plot.name}" if recipe.special == "redirect-home" else f"www{plot.number}.{plot.abroad}"
         first |= {"page": "redirect", "location": f"http://{target}/landing{plot.number}/"}
         kit = _behaviour(plot, plot.start, {})
         landing = [

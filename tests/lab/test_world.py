@@ -98,3 +98,10 @@ def test_both_configurations_are_accepted(world: World, tmp_path: Path) -> None:
     assert registry.tlds == ("zz",)
     assert not registry.dry_run
     assert (places.keys / "rdap").stat().st_mode & 0o077 == 0
+
+
+def test_every_host_is_planted_once() -> None:
+    """Two domains that redirect to one and the same other name do so to hosts of their own."""
+    for seed in range(6):
+        names = [host.name for domain in make_world(seed, 300, start=START).domains for host in domain.hosts]
+        assert len(names) == len(set(names))
