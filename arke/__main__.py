@@ -14,7 +14,8 @@ from pathlib import Path
 
 import trio
 
-from arke import commands, config, icann, screen, upkeep
+from arke import commands, config, icann, review, screen, upkeep
+from arke.mail.bounce import SIZE_LIMIT_BYTES
 from arke.main import once, run
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 
@@ -123,6 +124,11 @@ def _forget(options: argparse.Namespace) -> None:
     trio.run(functools.partial(upkeep.forget, settings, options.what, objection=options.objection))
 
 
+def _bounce(options: argparse.Namespace) -> None:
+    message = sys.stdin.buffer.read(SIZE_LIMIT_BYTES + 1)
+    trio.run(upkeep.bounce, config.read(options.config), message, options.recipient)
+
+
 def _backup(options: argparse.Namespace) -> None:
     trio.run(upkeep.backup, config.read(options.config), options.file)
 
@@ -130,6 +136,16 @@ def _backup(options: argparse.Namespace) -> None:
 def _restore(options: argparse.Namespace) -> None:
     settings = config.read(options.config)
     trio.run(functools.partial(upkeep.restore, settings, options.file, replace=options.replace))
+
+
+def _review(options: argparse.Namespace) -> None:
+    settings = config.read(options.config)
+    if options.word == "list":
+        review.print_list(settings, as_json=options.json)
+    elif options.name is None:
+        raise ConfigurationError([f"arke review {options.word}: needs a NAME, as `arke review list` shows it"])
+    else:
+        review.take_decision(settings, options.name, options.word)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -154,6 +170,10 @@ def _parser() -> argparse.ArgumentParser:
     queue.add_argument("--json", action="store_true", help="as one JSON line")
     _add_icann(sub)
     _add_upkeep(sub)
+    listed = _add(sub, "review", _review, "the daily list of look-alikes, and what people decided about it")
+    listed.add_argument("word", choices=("list", "confirm", "dismiss"))
+    listed.add_argument("name", nargs="?", metavar="NAME", help="the name that was looked at")
+    listed.add_argument("--json", action="store_true", help="as one JSON line")
     screen.add_scan_arguments(_bare(sub, "scan", screen.scan_command, "names of a zone that a person should look at"))
     screen.add_screen_arguments(_bare(sub, "screen", screen.screen_command, "an opinion on names to be registered"))
     return parser
@@ -175,6 +195,8 @@ def _add_upkeep(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     forget = _add(sub, "forget", _forget, "erase what is known of a recipient or a name")
     forget.add_argument("what", metavar="NAME|ADDRESS")
     forget.add_argument("--objection", action="store_true", help="and never write to this address again")
+    bounce = _add(sub, "bounce", _bounce, "take one mail that came back, on stdin, as a mail server pipes it")
+    bounce.add_argument("--recipient", metavar="ADDRESS", help="the envelope's recipient, where the mail server tells")
     backup = _add(sub, "backup", _backup, "the ledger and its key into one file")
     backup.add_argument("file", type=Path, metavar="FILE")
     restore = _add(sub, "restore", _restore, "put a backup in place, while the daemon is stopped")

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import logging
 import signal
@@ -19,17 +18,16 @@ from pathlib import Path
 
 import trio
 
-from arke import report
 from arke.cases.enrich import RdapSource
-from arke.cases.erase import prune, remember_size, remembered_size
 from arke.cases.follow import Outcome
 from arke.cases.match import match
+from arke.chores import retain, take_bounces, write_report
 from arke.config import Config
 from arke.desk import WRITERS, Desk
-from arke.mail.smtp import Mailer, Reply
-from arke.model import Notice
-from arke.review import review_path, write_review
-from arke.rooms import Rooms, open_rooms
+from arke.gates import plausible, stopped, unless_stopped
+from arke.mail.intake import look_into
+from arke.review import write_review
+from arke.rooms import Rooms, intake_of, open_rooms
 from panopticond.shared.control import notify, serve_control
 from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
 from panopticond.shared.settings import seconds
@@ -39,7 +37,6 @@ log = logging.getLogger(__name__)
 
 SERVER_DOWN_SECONDS = 60.0  # policy time before a silent mail server is tried again, one real second at least
 IDLE_SECONDS = 2.0  # real seconds between two passes at least, when nothing rings
-SMALL_SNAPSHOT = 50  # rows below which a snapshot may grow and shrink as it likes
 BATCH = 50  # notices sent between two looks at the stop sign
 
 
@@ -66,6 +63,8 @@ async def run(
                 for tld in config.tlds:
                     sources.start_soon(_watch, desk, tld, name=f"watch .{tld}")
                 sources.start_soon(_follow, desk, name="follow cases")
+                if config.bounces.maildir is not None:
+                    sources.start_soon(take_bounces, desk, Path(config.bounces.maildir), name="bounces")
                 task_status.started()
             notify("STOPPING=1")
             log.info("stopping: no new work; the outbox has %s to finish", config.drain)
@@ -91,12 +90,14 @@ async def once(config: Config) -> None:
                 continue
             if snapshot is not None:
                 desk.accept(snapshot)
+        if config.bounces.maildir is not None:
+            await look_into(Path(config.bounces.maildir), intake_of(rooms), rooms.clock.now)
         await work_through(desk)
-        await _retain(desk)
+        await retain(desk)
         desk.draining = True
         with trio.move_on_after(seconds(config.drain) if not config.lab else 600.0):
             await _send_notices(desk, trio.Event())
-        await _write_report(desk)
+        await write_report(desk)
         for failure in sorted(failures, key=lambda error: -error.exit_status):
             raise failure
 
@@ -150,8 +151,8 @@ async def _follow(desk: Desk) -> None:
         desk.work_bell = trio.Event()
         try:
             await work_through(desk)
-            await _retain(desk)
-            await _write_report(desk)
+            await retain(desk)
+            await write_report(desk)
             desk.problems.pop("cases", None)
         except PanopticonError as error:
             if desk.trouble("cases", str(error)):
@@ -178,48 +179,9 @@ async def work_through(desk: Desk) -> list[Outcome]:
             desk.matched[tld] = {item.case.id: item for item in cases}
             desk.marks[tld] = (serial, zone and zone.serial)
             await _screen(desk, tld, zone)
-        if await _plausible(desk, tld) and await _canary_sings(desk):
+        if await plausible(desk, tld) and await _canary_sings(desk):
             outcomes += await rooms.follower.work_through(list(desk.matched[tld].values()), serial)
     return outcomes
-
-
-async def _plausible(desk: Desk, tld: str) -> bool:
-    """Whether a snapshot is about as large as the last one mails were sent on; else a person must say so first."""
-    rooms, snapshot = desk.rooms, desk.snapshots[tld]
-    serial, size = snapshot.manifest.serial, snapshot.size
-    if desk.sized.get(tld) == serial:
-        return True
-    last, growth = await remembered_size(rooms.ledger, tld), rooms.config.limits.growth
-    odd = last is not None and (
-        size > growth * max(last, SMALL_SNAPSHOT) or (last >= SMALL_SNAPSHOT and size * growth < last)
-    )
-    if odd:
-        entry, opening = f"snapshot-{tld}-{serial}", snapshot.manifest.ended_at
-        decisions = (await rooms.ledger.history(entry, opening)).decisions
-        if decisions.get("row-counts") != "approved":
-            if not rooms.preview:
-                await rooms.ledger.wait_for_person(entry, opening, "row-counts", rooms.clock.now())
-            sentence = f"snapshot {serial} has {size} rows, the last one had {last}: no mail until a person approves"
-            if desk.trouble(f"size .{tld}", sentence):
-                log.warning(".%s: %s it (`arke queue list`)", tld, sentence)
-            return False
-    desk.problems.pop(f"size .{tld}", None)
-    desk.sized[tld] = serial
-    if not rooms.preview:
-        await remember_size(rooms.ledger, tld, serial, size)
-    return True
-
-
-async def _retain(desk: Desk) -> None:
-    """Once a day of policy time, erase what has been kept long enough."""
-    rooms = desk.rooms
-    now = rooms.clock.now()
-    if rooms.preview or (desk.pruned is not None and now - desk.pruned < dt.timedelta(days=1)):
-        return
-    desk.pruned = now
-    gone = await prune(rooms.ledger, now - dt.timedelta(seconds=seconds(rooms.config.retention.notices)))
-    if gone:
-        log.info("%d cases were kept long enough and are erased", gone)
 
 
 async def _screen(desk: Desk, tld: str, zone: Zone | None) -> None:
@@ -273,7 +235,7 @@ async def _send_notices(desk: Desk, done: trio.Event) -> None:
     mailer = rooms.mailer
     while mailer is not None:
         last = desk.draining
-        if _stopped(desk):
+        if stopped(desk):
             if last:
                 break
             await _until_due(desk, down=False)
@@ -284,7 +246,7 @@ async def _send_notices(desk: Desk, done: trio.Event) -> None:
             await _until_due(desk, down=False)
             continue
         sent = await rooms.outbox.send_due(
-            functools.partial(_unless_stopped, desk, mailer),
+            functools.partial(unless_stopped, desk, mailer),
             rooms.clock,
             look=lambda notice: rooms.follower.still_right(notice, desk.case),
             limit=BATCH,
@@ -304,23 +266,6 @@ async def _send_notices(desk: Desk, done: trio.Event) -> None:
     done.set()
 
 
-async def _unless_stopped(desk: Desk, mailer: Mailer, notice: Notice) -> Reply:
-    """Send, unless the stop file came in between: then the pass ends and the notice stays due."""
-    return Reply(0, "stopped by the operator", "connect") if _stopped(desk) else await mailer.send(notice)
-
-
-def _stopped(desk: Desk) -> bool:
-    """Whether the operator's stop file is there: then nothing leaves, and status says so."""
-    config = desk.rooms.config
-    path = Path(config.stop_file) if config.stop_file else Path(config.state) / "stop"
-    if not path.exists():
-        desk.problems.pop("stop", None)
-        return False
-    if desk.trouble("stop", f"{path} is there: no mail leaves until it is removed"):
-        log.warning("%s is there: no mail leaves until it is removed", path)
-    return True
-
-
 async def _until_due(desk: Desk, *, down: bool) -> None:
     rooms = desk.rooms
     wait_seconds = seconds(rooms.config.poll) / rooms.clock.scale
@@ -333,21 +278,3 @@ async def _until_due(desk: Desk, *, down: bool) -> None:
         await desk.mail_bell.wait()
     if desk.mail_bell.is_set() and not desk.draining:
         desk.mail_bell = trio.Event()
-
-
-async def _write_report(desk: Desk) -> None:
-    rooms = desk.rooms
-    cases = [item.case for item in desk.all_cases()]
-    outcomes = await rooms.ledger.outcomes()
-    lists = [review_path(rooms.config, tld) for tld in rooms.config.tlds]
-    figures = report.today(
-        rooms.clock.now(),
-        cases,
-        outcomes,
-        await rooms.ledger.queue(),
-        (await rooms.ledger.counts())["outbox"],
-        {tld: snapshot.manifest.serial for tld, snapshot in desk.snapshots.items()},
-        [path for path in lists if path.is_file()],
-    )
-    text = report.no_contact_csv(cases, outcomes)
-    await trio.to_thread.run_sync(report.write_report, Path(rooms.config.state), figures, text)

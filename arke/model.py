@@ -74,6 +74,8 @@ class Case(msgspec.Struct, frozen=True):
     """Whether the registry's own zone holds the domain; None without a zone."""
     reopened: tuple[dt.datetime, ...] = ()
     """When the incident reopened; each reopening begins the ladder again."""
+    gone: dt.datetime | None = None
+    """Since when a mitigated incident is gone; None while it is open."""
 
     @property
     def opening(self) -> dt.datetime:

@@ -42,7 +42,9 @@ def today(
     return {
         "at": rfc3339(now),
         "snapshots": dict(serials),
-        "open_cases": len(cases),
+        "open_cases": sum(case.state == "open" for case in cases),
+        "resolved_cases": sum(case.state == "mitigated" for case in cases),
+        "reopened_cases": sum(case.state == "open" and bool(case.reopened) for case in cases),
         "by_outcome": dict(sorted(Counter(what for _, what, _ in latest.values()).items())),
         "mail": dict(outbox),
         "cancelled_by_recheck": [

@@ -19,6 +19,7 @@ from arke.cases.ledger import Ledger
 from arke.cases.recheck import Rechecker
 from arke.config import Account, Config, Mosapi, Rdap
 from arke.mail import template
+from arke.mail.intake import Intake
 from arke.mail.outbox import Outbox
 from arke.mail.smtp import Mailer
 from arke.watch import USER_AGENT, SnapshotWatch, ZoneTransfer, ZoneWatch
@@ -104,6 +105,15 @@ async def open_rooms(config: Config, *, drafts: Path | None = None, trace: bool 
             zones={tld: zone for tld in config.tlds if (zone := zone_watch(config, tld, http)) is not None},
             preview=not trace,
         )
+
+
+def intake_of(rooms: Rooms) -> Intake:
+    """What takes bounces and replies: replies are forwarded where mail is sent, a manager is named and it is wanted."""
+    config = rooms.config
+    send = rooms.mailer.send if rooms.mailer is not None and config.bounces.forward else None
+    sender = config.smtp.sender if config.smtp else ""
+    key = rooms.ledger.secret("envelope")
+    return Intake(rooms.outbox, key, sender=sender, manager=config.manager, send=send)
 
 
 def snapshot_watch(config: Config, tld: str, ledger: Ledger, http: Http) -> SnapshotWatch:

@@ -19,6 +19,7 @@ import trio
 from arke.cases.erase import forget_address, forget_name
 from arke.cases.ledger import FILE, KEY_FILE, Ledger
 from arke.config import Config
+from arke.rooms import intake_of, open_rooms
 from panopticond.shared.clock import Clock
 from panopticond.shared.control import ask
 from panopticond.shared.errors import ControlError, PanopticonError, StoreError
@@ -40,6 +41,14 @@ async def forget(config: Config, what: str, *, objection: bool) -> None:
             raise PanopticonError("arke forget --objection: an objection is a person's; give the address")
         found = await forget_name(ledger, what.strip().lower().rstrip("."), clock.now())
         print(f"forgotten: {found['cases']} cases, {found['mails']} mails; nobody is written to about them again")
+
+
+async def bounce(config: Config, message: bytes, recipient: str | None) -> None:
+    """Take one mail that came back, as a mail server pipes it; nothing is printed and nobody is answered."""
+    async with open_rooms(config) as rooms:
+        fate = await intake_of(rooms).take(message, rooms.clock.now(), recipient=recipient)
+    if fate == "again":
+        raise PanopticonError("arke bounce: the reply cannot be forwarded now; let the mail server try again")
 
 
 async def backup(config: Config, file: Path) -> None:

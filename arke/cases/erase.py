@@ -111,7 +111,7 @@ async def remember_size(ledger: Ledger, tld: str, serial: int, size: int) -> Non
 def _erase_case(connection: apsw.Connection, case_id: str) -> int:
     """Every row of a case; a digest's mail stays while another of its cases does. How many mails went."""
     ids = [str(row[0]) for row in connection.execute("SELECT message_id FROM notices WHERE case_id = ?", (case_id,))]
-    for table in ("notices", "outcomes", "queue"):
+    for table in ("notices", "outcomes", "queue", "fixes"):
         connection.execute(f"DELETE FROM {table} WHERE case_id = ?", (case_id,))  # noqa: S608 - three words of ours
     connection.execute("DELETE FROM cases WHERE id = ?", (case_id,))
     gone = 0

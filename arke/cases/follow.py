@@ -121,6 +121,8 @@ class Follower:
 
     async def still_right(self, notice: Notice, find: Callable[[str], Matched | None]) -> bool:
         """Whether a notice that waited may still go: some case of it is in the snapshot and looks no better now."""
+        if not notice.case_ids:  # a report, which speaks of what was
+            return True
         for case_id in notice.case_ids:
             item = find(case_id)
             if item is None or (item.case.state == "mitigated") != (notice.template == "resolved"):

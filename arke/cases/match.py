@@ -113,6 +113,7 @@ def _matched(
         registered_at=_time(domain.registered_at if domain else incident.registered_at),
         registrar=domain.registrar if domain else None,
         in_zone=None if owners is None else incident.domain in owners,
+        gone=_time(incident.first_gone or incident.closed) if incident.state == "mitigated" else None,
         reopened=tuple(parse_rfc3339(text) for text in incident.reopened.split()),
     )
     return Matched(case, _facts(case, domain, index))

@@ -1,0 +1,75 @@
+"""arke's chores beside the flow: what came back is taken in, what was kept long enough erased, the reports written.
+
+Called by ``main`` after each pass, and as a task for the Maildir.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from pathlib import Path
+
+import trio
+
+from arke import report
+from arke.cases.erase import prune
+from arke.desk import Desk
+from arke.effects import record_fixes
+from arke.letters import write_letters
+from arke.mail.intake import look_into
+from arke.review import review_path, summaries
+from arke.rooms import intake_of
+from panopticond.shared.errors import PanopticonError
+from panopticond.shared.settings import seconds
+
+log = logging.getLogger(__name__)
+
+
+async def take_bounces(desk: Desk, maildir: Path) -> None:
+    """Look into the Maildir at every poll: bounces into the outbox, replies to the manager."""
+    rooms = desk.rooms
+    while True:
+        try:
+            fates = await look_into(maildir, intake_of(rooms), rooms.clock.now)
+            desk.problems.pop("bounces", None)
+            if fates:
+                log.info("came back: %s", ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items())))
+        except PanopticonError as error:
+            if desk.trouble("bounces", str(error)):
+                log.warning("bounces: %s", error)
+        await rooms.clock.sleep(seconds(rooms.config.poll))
+
+
+async def retain(desk: Desk) -> None:
+    """Once a day of policy time, erase what has been kept long enough."""
+    rooms = desk.rooms
+    now = rooms.clock.now()
+    if rooms.preview or (desk.pruned is not None and now - desk.pruned < dt.timedelta(days=1)):
+        return
+    desk.pruned = now
+    gone = await prune(rooms.ledger, now - dt.timedelta(seconds=seconds(rooms.config.retention.notices)))
+    if gone:
+        log.info("%d cases were kept long enough and are erased", gone)
+
+
+async def write_report(desk: Desk) -> None:
+    """The day's files, and the manager's letters where they are due."""
+    rooms = desk.rooms
+    cases = [item.case for item in desk.all_cases()]
+    outcomes = await rooms.ledger.outcomes()
+    lists = [review_path(rooms.config, tld) for tld in rooms.config.tlds]
+    figures = report.today(
+        rooms.clock.now(),
+        cases,
+        outcomes,
+        await rooms.ledger.queue(),
+        (await rooms.ledger.counts())["outbox"],
+        {tld: snapshot.manifest.serial for tld, snapshot in desk.snapshots.items()},
+        [path for path in lists if path.is_file()],
+    )
+    figures["review"] = summaries(rooms.config)
+    text = report.no_contact_csv(cases, outcomes)
+    await trio.to_thread.run_sync(report.write_report, Path(rooms.config.state), figures, text)
+    await record_fixes(rooms.ledger, cases)
+    mail = rooms.mailer is not None and bool(desk.snapshots)
+    await write_letters(rooms.config, rooms.ledger, rooms.clock.now(), cases, figures, mail=mail)

@@ -1,0 +1,63 @@
+"""What holds back all mail at once: a snapshot of an odd size until a person approves it, and the operator's stop file.
+
+Asked by ``main`` before cases are followed and before each mail; what is held stays due, and status says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from arke.cases.erase import remember_size, remembered_size
+from arke.desk import Desk
+from arke.mail.smtp import Mailer, Reply
+from arke.model import Notice
+
+log = logging.getLogger(__name__)
+
+SMALL_SNAPSHOT = 50
+"""Rows below which a snapshot may grow and shrink as it likes."""
+
+
+async def plausible(desk: Desk, tld: str) -> bool:
+    """Whether a snapshot is about as large as the last one mails were sent on; else a person must say so first."""
+    rooms, snapshot = desk.rooms, desk.snapshots[tld]
+    serial, size = snapshot.manifest.serial, snapshot.size
+    if desk.sized.get(tld) == serial:
+        return True
+    last, growth = await remembered_size(rooms.ledger, tld), rooms.config.limits.growth
+    odd = last is not None and (
+        size > growth * max(last, SMALL_SNAPSHOT) or (last >= SMALL_SNAPSHOT and size * growth < last)
+    )
+    if odd:
+        entry, opening = f"snapshot-{tld}-{serial}", snapshot.manifest.ended_at
+        decisions = (await rooms.ledger.history(entry, opening)).decisions
+        if decisions.get("row-counts") != "approved":
+            if not rooms.preview:
+                await rooms.ledger.wait_for_person(entry, opening, "row-counts", rooms.clock.now())
+            sentence = f"snapshot {serial} has {size} rows, the last one had {last}: no mail until a person approves"
+            if desk.trouble(f"size .{tld}", sentence):
+                log.warning(".%s: %s it (`arke queue list`)", tld, sentence)
+            return False
+    desk.problems.pop(f"size .{tld}", None)
+    desk.sized[tld] = serial
+    if not rooms.preview:
+        await remember_size(rooms.ledger, tld, serial, size)
+    return True
+
+
+async def unless_stopped(desk: Desk, mailer: Mailer, notice: Notice) -> Reply:
+    """Send, unless the stop file came in between: then the pass ends and the notice stays due."""
+    return Reply(0, "stopped by the operator", "connect") if stopped(desk) else await mailer.send(notice)
+
+
+def stopped(desk: Desk) -> bool:
+    """Whether the operator's stop file is there: then nothing leaves, and status says so."""
+    config = desk.rooms.config
+    path = Path(config.stop_file) if config.stop_file else Path(config.state) / "stop"
+    if not path.exists():
+        desk.problems.pop("stop", None)
+        return False
+    if desk.trouble("stop", f"{path} is there: no mail leaves until it is removed"):
+        log.warning("%s is there: no mail leaves until it is removed", path)
+    return True

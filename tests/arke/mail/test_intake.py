@@ -1,0 +1,104 @@
+"""arke.mail.intake: bounces noted, replies forwarded, machines never answered, what is foreign kept for a person."""
+
+from __future__ import annotations
+
+import email
+from collections.abc import AsyncIterator
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+from arke.cases.ledger import Ledger
+from arke.mail.intake import Intake, forwarded, is_automatic, look_into
+from arke.mail.outbox import Outbox
+from arke.mail.smtp import Reply
+from arke.model import Notice
+from panopticond.shared.clock import Clock
+from panopticond.shared.errors import PanopticonError
+from tests.arke.made import NOW
+from tests.arke.mail.cases import KEY, compose
+from tests.arke.mail.test_bounce import dsn
+
+MADE = compose()
+REPLY = f"From: person@isp.zz\r\nTo: {MADE.envelope_sender}\r\nSubject: sorry\r\n\r\nIt is fixed.\r\n".encode()
+
+
+class Post:
+    """A mail server that says what it is told to."""
+
+    def __init__(self, code: int = 250) -> None:
+        self.code, self.sent = code, list[Notice]()
+
+    async def send(self, notice: Notice) -> Reply:
+        self.sent.append(notice)
+        return Reply(self.code, "x", "sent" if self.code == 250 else "data")
+
+
+@pytest.fixture
+async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
+    async with Ledger.open(tmp_path / "state") as ledger:
+        box = Outbox(ledger.run)
+        await box.put(MADE, NOW)
+
+        async def yes(_: Notice) -> Reply:
+            return Reply(250, "ok", "sent")
+
+        await box.send_due(yes, Clock())
+        yield box
+
+
+def intake(outbox: Outbox, post: Post, manager: str | None = "manager@nic.zz") -> Intake:
+    return Intake(outbox, KEY, sender="abuse@nic.zz", manager=manager, send=post.send)
+
+
+async def test_a_final_bounce_settles_its_notice_and_a_delay_does_not(outbox: Outbox) -> None:
+    """The outbox row becomes bounced only by a failure whose token is ours."""
+    taker = intake(outbox, Post())
+    assert await taker.take(dsn(MADE.envelope_sender, "delayed", "4.4.7"), NOW) == "delayed"
+    assert await taker.take(dsn("bounce+" + "a" * 26 + "@nic.zz"), NOW) == "foreign"
+    assert [row.state for row in await outbox.states()] == ["accepted"]
+    assert await taker.take(dsn(MADE.envelope_sender), NOW) == "bounced"
+    assert [row.state for row in await outbox.states()] == ["bounced"]
+
+
+async def test_a_reply_goes_to_the_manager_and_a_machine_gets_nothing(outbox: Outbox) -> None:
+    """A person's answer is attached whole; an out-of-office, a list and our own forwarding end here."""
+    post = Post()
+    taker = intake(outbox, post)
+    assert await taker.take(REPLY, NOW) == "forwarded"
+    (sent,) = post.sent
+    assert sent.recipient == "manager@nic.zz"
+    parsed = email.message_from_bytes(sent.message)
+    attached = next(part for part in parsed.walk() if part.get_content_type() == "message/rfc822").get_payload(0)
+    assert isinstance(attached, Message)
+    assert attached["Subject"] == "sorry"
+    assert is_automatic(sent.message)
+    for header in ("Auto-Submitted: auto-replied", "Precedence: bulk", "X-Autoreply: yes", "X-Arke-Forwarded: 1"):
+        assert await taker.take(f"{header}\r\n".encode() + REPLY, NOW) == "automatic"
+    assert len(post.sent) == 1
+
+
+async def test_a_maildir_is_emptied_of_what_was_dealt_with(outbox: Outbox, tmp_path: Path) -> None:
+    """Bounces and forwarded replies are erased; what could not be forwarded now stays new; foreign mail goes to cur."""
+    maildir = tmp_path / "Maildir"
+    for folder in ("new", "cur", "tmp"):
+        (maildir / folder).mkdir(parents=True)
+    (maildir / "new" / "1").write_bytes(dsn(MADE.envelope_sender))
+    (maildir / "new" / "2").write_bytes(REPLY)
+    (maildir / "new" / "3").write_bytes(b"Subject: spam\r\n\r\nbuy")
+    (maildir / "new" / "4").symlink_to("/etc/hostname")
+    fates = await look_into(maildir, intake(outbox, Post(451)), lambda: NOW)
+    assert fates == {"bounced": 1, "again": 1, "foreign": 1}
+    assert sorted(path.name for path in (maildir / "new").iterdir()) == ["2", "4"]
+    assert [path.name for path in (maildir / "cur").iterdir()] == ["3:2,"]
+    assert await look_into(maildir, intake(outbox, Post()), lambda: NOW) == {"forwarded": 1}
+    with pytest.raises(PanopticonError, match="check bounces"):
+        await look_into(tmp_path / "none", intake(outbox, Post()), lambda: NOW)
+
+
+def test_forwarding_says_nothing_of_who_wrote() -> None:
+    """Headers of the mail to the manager hold no byte of the writer; only the attached original does."""
+    head = forwarded(REPLY, "abuse@nic.zz", "manager@nic.zz", NOW).message.partition(b"\r\n\r\n")[0]
+    assert b"person" not in head
+    assert b"sorry" not in head
