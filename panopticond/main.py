@@ -20,7 +20,8 @@ import trio
 
 from panopticond.config import Config
 from panopticond.feeds.follow import follow
-from panopticond.schedule import Bell, Duty, probe_due
+from panopticond.report.post import Alarm, mail_reports
+from panopticond.schedule import Bell, Checked, Duty, probe_due
 from panopticond.serve.app import serve
 from panopticond.shared.control import notify, serve_control
 from panopticond.shared.settings import seconds
@@ -57,8 +58,9 @@ async def run(config: Config, *, assembled: Callable[[Config], AbstractAsyncCont
             async with trio.open_nursery() as publishers:
                 async with trio.open_nursery() as sources:
                     await sources.start(_end_on_signal, sources.cancel_scope, name="signals")
-                    await _start_sources(parts, sources, health, bell)
-                    _start_publishers(parts, publishers, printing)
+                    alarm = _alarm(parts)
+                    await _start_sources(parts, sources, health, bell, alarm)
+                    _start_publishers(parts, publishers, printing, alarm)
                     notify("READY=1")
                     log.info("ready: %d feeds, %d indicators", len(parts.feeds), len(parts.window))
                 notify("STOPPING=1")
@@ -67,7 +69,7 @@ async def run(config: Config, *, assembled: Callable[[Config], AbstractAsyncCont
             sinks.cancel_scope.deadline = trio.current_time() + min(1.0, seconds(config.drain))
 
 
-async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, bell: Bell) -> None:
+async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, bell: Bell, alarm: Alarm | None) -> None:
     def on_new(watch: Watch) -> None:
         _keep(parts, watch)
         bell.ring()
@@ -76,7 +78,13 @@ async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, be
         await sources.start(refresh_tranco, parts, health, name="tranco")
     await sources.start(watch_resolvers, parts, health, name="quad9 self-test")
     sources.start_soon(thin_history, parts, name="thin history")
-    duty = Duty(parts.window, parts.store, parts.prober, parts.clock, parts.judge, parts.listing_of, health.count)
+
+    async def on_round(checked: Checked) -> None:
+        await health.count(checked)
+        if alarm is not None:
+            await alarm.consider(checked)
+
+    duty = Duty(parts.window, parts.store, parts.prober, parts.clock, parts.judge, parts.listing_of, on_round)
 
     async def probe(task_status: trio.TaskStatus[None]) -> None:
         concurrency = parts.config.validation.concurrency
@@ -88,13 +96,25 @@ async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, be
         await sources.start(follow, spec, parts.store, parts.http, names, parts.clock, on_new, name=f"feed {spec.name}")
 
 
-def _start_publishers(parts: Parts, publishers: trio.Nursery, printing: Press) -> None:
+def _start_publishers(parts: Parts, publishers: trio.Nursery, printing: Press, alarm: Alarm | None) -> None:
     for tld in parts.tlds:
 
         async def today(tld: Any = tld) -> Any:
             return await parts.today(tld)
 
         publishers.start_soon(publish_daily, printing, parts.store, tld, parts.clock, today, name=f"publish {tld.name}")
+        if parts.config.mail.host is not None and tld.managers:
+            publishers.start_soon(mail_reports, parts.config, tld, parts.clock, name=f"mail {tld.name}")
+    if alarm is not None:
+        publishers.start_soon(alarm.tell, parts.clock, name="critical names")
+
+
+def _alarm(parts: Parts) -> Alarm | None:
+    mail = parts.config.mail
+    if mail.host is None or not mail.critical:
+        return None
+    trusts = {spec.name: spec.trust for spec in parts.feeds if spec.licence not in ("verdict-only", "no-store")}
+    return Alarm(parts.config, {str(tld.name): tld for tld in parts.tlds}, trusts, parts.store)
 
 
 def _keep(parts: Parts, watch: Watch) -> None:

@@ -1,4 +1,4 @@
-"""Bars, lines and staircases as SVG text, drawn by hand: no script, no library, readable in a browser, on paper and by a screen reader.
+"""Bars, lines and staircases as SVG text, by hand: no script, no library; readable on paper and by screen readers.
 
 Used by the report's templates; each chart carries its figures in its description, and a table stands beside it.
 """

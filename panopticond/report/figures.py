@@ -196,7 +196,7 @@ def _what(row: IncidentRow, snapshot: SnapshotRow) -> str:
 
 
 def _clean_but_listed(tables: Mapping[str, Sequence[Any]], snapshot: SnapshotRow) -> tuple[tuple[str, str, str], ...]:
-    """Domains clean for 24 hours, every indicator mitigated, while a feed still lists one; holders ask how to get off."""
+    """Domains whose every indicator has been clean for 24 hours while a feed still lists one."""
     before = rfc3339(parse_rfc3339(snapshot.to_at) - CLEAN_FOR)
     clean: dict[str, bool] = {}
     of: dict[str, str] = {}
