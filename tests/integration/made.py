@@ -21,7 +21,8 @@ from panopticond.model import DomainRecord, Indicator, Observation, Round
 from panopticond.shared.minisign import SecretKey, sign
 from panopticond.shared.snapshot import MANIFEST, SIGNATURE, Manifest, canonical, trusted_comment
 from panopticond.snapshot.licences import FeedFacts, Veil
-from panopticond.snapshot.publish import Press, Today, publish_tld
+from panopticond.snapshot.press import Press
+from panopticond.snapshot.publish import Today, publish_tld
 from panopticond.store.interface import FeedHealth
 from panopticond.store.sqlite import open_store
 from tests.arke.mail.test_smtp import Server
