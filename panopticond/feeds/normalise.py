@@ -18,6 +18,7 @@ from panopticond.model import Indicator, Threat
 from panopticond.shared.names import Names, well_formed
 
 URI_LIMIT = 1 << 15  # characters; few servers take a request line a quarter as long
+NAME_LIMIT = 128
 OTHER_TLD = OutOfScope("other-tld")
 NO_NAME = OutOfScope("no-registrable-name")
 MAIL_ADDRESS = OutOfScope("mail-address")
@@ -116,6 +117,8 @@ def _uri(row: Row, value: str, names: Names, default_threat: Threat) -> Indicato
         value = "http://" + value.lstrip("/\\")
     elif (scheme[1] or scheme[2]).lower() not in ("http", "https"):
         return BAD_SCHEME
+    if not value.isascii():
+        value = value.encode("utf-8", "replace").decode()  # JSON can bring half of a surrogate pair
     try:
         url = can_ada.parse(value)
         href, host = url.href, url.hostname
@@ -145,7 +148,7 @@ def _in_scope(
         place.scope,
         row.threat or default_threat,
         row.first_seen,
-        row.source_id,
+        _name_of(row),
         altered,
     )
 
@@ -156,6 +159,7 @@ def _host(row: Row, value: str, names: Names, default_threat: Threat) -> Indicat
         return BAD_HOST
     if not (name.isascii() and name.islower() and well_formed(name)) or name[-1].isdigit() or "xn--" in name:
         try:
+            name = name.encode("utf-8", "replace").decode()
             name = can_ada.parse(f"http://{name}").hostname
         except (ValueError, UnicodeError):
             return BAD_HOST
@@ -171,8 +175,16 @@ def _host(row: Row, value: str, names: Names, default_threat: Threat) -> Indicat
         place.scope,
         row.threat or default_threat,
         row.first_seen,
-        row.source_id,
+        _name_of(row),
     )
+
+
+def _name_of(row: Row) -> str | None:
+    """The feed's identifier of a row if it is a plain word: printable, short, and nobody's address."""
+    name = row.source_id
+    if name is None or (name.isascii() and name.isprintable() and len(name) <= NAME_LIMIT and "@" not in name):
+        return name
+    return None
 
 
 def _no_place(host: str, names: Names) -> OutOfScope | Rejected:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from panopticond.feeds.formats import FORMATS
 from panopticond.feeds.formats.mapped import read_map
 from panopticond.feeds.formats.row import BadRow, OutOfScope, Parsed, Row
+from panopticond.feeds.ingest import Ingest
 from panopticond.feeds.lines import lines
 from panopticond.shared.errors import ConfigurationError
+from panopticond.shared.names import Names
 
 
 def parsed(form: str, body: str | bytes) -> list[Parsed]:
@@ -354,7 +356,7 @@ def test_json_cut_or_broken_in_the_middle() -> None:
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
 @given(body=st.one_of(st.binary(max_size=400), st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace"))))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_body_breaks_a_parser(form: str, body: bytes) -> None:
     """Whatever comes, a parser only yields rows, bad rows and rows out of scope."""
     for row in parsed(form, body):
@@ -366,7 +368,7 @@ SAMPLES = [ADBLOCK, RPZ, URLHAUS, PHISHTANK, THREATFOX, EVENT]
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_damage_breaks_a_parser(form: str, data: st.DataObject) -> None:
     """Real bodies cut, spliced and sprinkled with quotes, NULs and brackets: rows all the same."""
     sample = bytearray(data.draw(st.sampled_from(SAMPLES)).encode())
@@ -376,3 +378,26 @@ def test_no_damage_breaks_a_parser(form: str, data: st.DataObject) -> None:
         sample[at : at + data.draw(st.integers(0, 20))] = junk
     for row in parsed(form, bytes(sample)):
         assert isinstance(row, Row | BadRow | OutOfScope)
+
+
+# What fuzzing found, kept: (format, body).
+REGRESSIONS = [
+    ("hosts-file", b"\x0b"),
+    ("phishtank-json", b'[{"phish_id":"7","url":"http://b\\ud800.example.org/\\udfff"}]'),
+    ("json", b'["\\ud800.example.org"]'),
+    ("json", b'[{"url":"http://a.example.org/","id":"\\ud800 jo@example.org"}]'),
+    ("phishtank-json", b"[" * 100_000),
+    ("urlhaus-csv", b"\n" * 100_000),
+]
+
+
+@pytest.mark.parametrize(("form", "body"), REGRESSIONS)
+def test_what_fuzzing_found(form: str, body: bytes) -> None:
+    """From bytes to indicators without a crash, and what is kept can be stored."""
+    ingest = Ingest([body], FORMATS[form], Names(None))
+    while not ingest.finished:
+        for indicator in ingest.take(100):
+            assert indicator.key.encode("ascii")
+            assert (indicator.source_id or "").isprintable()
+    tally = ingest.tally
+    assert tally.rows == tally.indicators + tally.out_of_scope + tally.rejected_rows
