@@ -11,10 +11,12 @@ from pathlib import Path
 from panopticond.config import Config
 from panopticond.feeds.formats.row import Row
 from panopticond.feeds.normalise import normalise
-from panopticond.model import DomainRecord, Indicator, Observation, Round, public_id
+from panopticond.model import DomainRecord, Incident, Indicator, Observation, Round, Verdict, public_id
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.names import Names
+from panopticond.snapshot.conclude import classes
+from panopticond.snapshot.rows import Judged, Known
 from panopticond.store.interface import Standing
 from panopticond.store.sqlite import open_store
 
@@ -47,8 +49,12 @@ async def explain(config: Config, text: str) -> str:
         for standing in standings:
             rounds = await store.rounds(standing.subject.id)
             parts.append("\n".join(_indicator(standing, rounds)))
-        domain = await store.domain(standings[0].subject.domain)
-        return "\n\n".join([*parts, *(["\n".join(_domain(domain))] if domain else [])])
+        name, tld = standings[0].subject.domain, standings[0].subject.tld
+        domain = await store.domain(name)
+        neighbours = [one for one in await store.find(name) if one.subject.domain == name]
+        incidents = [incident for incident in await store.incidents(tld) if incident.domain == name]
+        about = [*_domain(domain or DomainRecord(name, tld)), *_class(neighbours, domain), *_incidents(incidents)]
+        return "\n\n".join([*parts, "\n".join(about)])
     finally:
         await store.close()
 
@@ -76,6 +82,8 @@ def _indicator(standing: Standing, rounds: Iterable[Round]) -> Iterable[str]:
             gone = f", first seen gone {rfc3339(verdict.first_gone)}" if verdict.first_gone else ""
             yield f"  last seen active {rfc3339(verdict.last_active)}{gone}"
         yield f"  rests on the rounds of: {', '.join(rfc3339(at) for at in verdict.evidence) or 'none'}"
+    if standing.decision is not None:
+        yield f"  a person's decision: {standing.decision}"
     for sighting in standing.sightings:
         ended = f", missed at {rfc3339(sighting.ended)}" if sighting.ended else ", still listed"
         span = f"from {rfc3339(sighting.first)} to {rfc3339(sighting.last)}{ended}"
@@ -102,3 +110,38 @@ def _domain(record: DomainRecord) -> Iterable[str]:
         yield f"  absent from the zone since {rfc3339(record.absent_since)}"
     if record.returned:
         yield f"  returned to the zone after five days' absence at {rfc3339(record.returned)}"
+
+
+def _class(standings: Iterable[Standing], record: DomainRecord | None) -> Iterable[str]:
+    """What the domain is held to be, by the rules a publication uses; an assessment, never a finding."""
+    judged = [_judged(one, one.verdict) for one in standings if one.verdict is not None]
+    if not judged:
+        return
+    name = judged[0].subject.domain
+    ((_, found),) = classes({(name, False): judged}, {name: Known.of(record)}, lambda _name: None).items()
+    yield f"  class (an assessment): {found.abuse_class}"
+    yield from (f"    because {reason}" for reason in found.reasons)
+    yield from (f"    missing: {what}" for what in found.missing)
+
+
+def _judged(one: Standing, verdict: Verdict) -> Judged:
+    return Judged(
+        subject=one.subject,
+        licence="redistributable",
+        recorded=one.recorded,
+        verdict=verdict,
+        sightings=one.sightings,
+        validated=False,
+        first_validated=one.first_validated,
+        decision=one.decision,
+    )
+
+
+def _incidents(incidents: Iterable[Incident]) -> Iterable[str]:
+    for incident in incidents:
+        about = f" (host {incident.host})" if incident.host else ""
+        yield f"  incident {incident.id}{about}: {incident.state}, opened {rfc3339(incident.opened)}"
+        gone = f", first seen gone {rfc3339(incident.first_gone)}" if incident.first_gone else ""
+        how = f", mitigated by {incident.how}" if incident.how else ""
+        yield f"    last seen active {rfc3339(incident.last_active)}{gone}{how}"
+        yield from (f"    reopened {rfc3339(at)}" for at in incident.reopened)
