@@ -7,6 +7,8 @@ wrong, so a cut archive keeps its good rows.
 from __future__ import annotations
 
 import bz2
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,6 +20,19 @@ BLOCK = 1 << 17
 LAYERS = 3  # a gzip file sent with Content-Encoding: gzip is two
 MEMBERS = 16  # of a zip
 ZSTD_SLICE = 256
+_ZIP_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    ValueError,
+)
+"""What zipfile raises on hostile archives, found by fuzzing."""
 
 
 class _Readable(Protocol):
@@ -140,11 +155,11 @@ class Body:
     def _zip(self, file: BinaryIO, layers: int) -> Iterator[bytes]:
         try:
             archive = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        except _ZIP_FAULTS:
             self.problem = "truncated"
             return
         with archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
             if len(members) > MEMBERS:
                 self.problem = "too-many-members"
                 return
@@ -155,7 +170,7 @@ class Body:
                     yield b"\n"  # a member that ends without a line end does not run into the next
                 except RuntimeError:
                     self.problem = "encrypted"
-                except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError):
+                except _ZIP_FAULTS:
                     self.problem = "corrupt"
 
 

@@ -86,3 +86,8 @@ def test_bombs_stop_at_the_limit(compress: Callable[[bytes], bytes]) -> None:
 def test_zip_members_follow_each_other() -> None:
     """Every member of a zip is read, each ending its last line."""
     assert read(zipped(b"a", b"b"))[0] == b"a\nb\n"
+
+
+def test_a_member_without_a_name() -> None:
+    """Found by fuzzing: a member whose name is nothing but NULs is read like any other."""
+    assert read(zipped(b"x").replace(b"m0", b"\0\0")) == (b"x\n", None)
