@@ -62,7 +62,7 @@ def expansions(brand: str) -> set[str]:
     """The brand with up to two of its letters written as two shapes, or two as one, as skeletons; itself included."""
     one = _respelled(brand)
     two = {text for first in one for text in _respelled(first)} if len(one) <= 40 else set()
-    return {skeletons(text.encode()).decode() for text in {brand} | one | two}
+    return set(skeletons("\n".join({brand} | one | two).encode()).decode().split("\n"))
 
 
 def substitutions(brand: str, label: str, limit: int = 2) -> int | None:

@@ -61,6 +61,8 @@ class Protected:
             self._take(label)
         del self.warnings[noted:]  # a warning is for the list somebody wrote just now
         self._lures = frozenset(builtin_lures() if lures is None else lures)
+        self._lure_heads = frozenset(lure[:2] for lure in self._lures)
+        self._lure_tails = frozenset(lure[-2:] for lure in self._lures)
         self._deletes: dict[str, list[str]] = {}
         self._skeletons: dict[str, list[str]] = {}
         self._sounds: dict[str, list[str]] = {}
@@ -77,7 +79,7 @@ class Protected:
             self._index(brand)
 
     def _take(self, label: str) -> None:
-        text = label.strip().lower().split(".")[0]
+        text = label.strip().lower().lstrip(".").split(".")[0]
         shown = confusable.to_unicode(text)
         folded = confusable.fold(shown) if shown is not None else ""
         if not _LABEL.fullmatch(folded):
@@ -252,9 +254,12 @@ class Protected:
             *self._long_heads.get((folded[:HALF], length), ()),
             *self._long_tails.get((folded[-HALF:], length), ()),
         )
+        letters = set(folded)
         for brand, half in dict.fromkeys(near):
             if (
                 (folded.startswith(brand[:half]) or folded.endswith(brand[-half:]))
+                # Two slips bring in at most two letters, and take away at most two.
+                and len(letters.symmetric_difference(brand)) <= 4
                 and _two_edits(brand, folded)
                 and not kinds_of_one_edit(brand, folded)
             ):
@@ -282,8 +287,10 @@ class Protected:
         tld = after.strip("-").split("-", 1)[0]
         if tld in _GLUED_TLDS or (tld in _TLDS and after.startswith("-")):
             return Hit(brand, "tld-in-label", 0, f"{foreign}{brand} with .{tld} written into the label", 0.9)
-        lured = [word for word in words if word and self._lure(word)]
         token = brand in tokens
+        if not token and len(brand) < INSIDE_LENGTH and len(words) == 1 and words[0] and not self._lure(words[0]):
+            return None  # a short name at one end of a longer word: most of what comes here
+        lured = [word for word in words if word and self._lure(word)]
         size = 0.02 * min(len(brand), 12)
         if lured and len(lured) == len([word for word in words if word]):
             return Hit(brand, "combosquat", 0, f"{foreign}{brand} with {', '.join(lured)}", 0.7 + size)
@@ -301,6 +308,8 @@ class Protected:
         """A lure word, or two of them run together."""
         if word in self._lures:
             return True
+        if word[:2] not in self._lure_heads or word[-2:] not in self._lure_tails:
+            return False
         return any(word[:at] in self._lures and word[at:] in self._lures for at in range(2, len(word) - 1))
 
     def _sound(self, folded: str, foreign: str) -> Iterator[Hit]:
