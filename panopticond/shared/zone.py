@@ -1,31 +1,25 @@
 """BIND master files on our own code: which names a registry's zone delegates, and to which name servers (RFC 1035 §5).
 
 Read by arke for the registry's own zone (match, screen) and by panopticond where a zone is configured. Streams: a zone
-is never held as text. The fast path takes canonical one-line records; everything else goes through the tokeniser.
+is never held as text. Blocks of canonical one-line records are taken apart at once
+(:mod:`panopticond.shared.zonelines`); everything else goes through the tokeniser.
 A file that is cut short, malformed or not a zone raises PanopticonError naming the file and the line.
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import ipaddress
-import lzma
 import re
 import sys
-import zlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
 
 import msgspec
 
 from panopticond.shared.errors import PanopticonError
+from panopticond.shared.zonelines import LINE_LIMIT_BYTES, RECORDS, Lines
 
-LINE_LIMIT_BYTES = 64 << 10  # the longest legal record in presentation form is shorter
 ENTRY_LIMIT_LINES = 4096  # lines one parenthesised record may span
 INCLUDE_LIMIT = 8
-_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 _TTL = re.compile(r"^([0-9]+[smhdw]?)+$", re.IGNORECASE)
 _TYPE = re.compile(r"^(TYPE[0-9]{1,5}|[A-Z][A-Z0-9-]{0,15})$")
 _TYPES = frozenset(
@@ -36,7 +30,7 @@ _TYPES = frozenset(
     """.split()  # noqa: SIM905 - a table of eighty words reads best as one
 )
 _SPECIAL = re.compile(rb'[;()"\\\0]')
-_NAME = re.compile(r"^(?:[!-~]{1,63}\.)*[!-~]{1,63}$")
+_NAME = re.compile(r"^(?:[!-\-/-~]{1,63}\.)*[!-\-/-~]{1,63}$")
 
 
 class Zone(msgspec.Struct, frozen=True):
@@ -63,43 +57,29 @@ def read_zone(path: str | Path, origin: str | None = None) -> Zone:
 def read_names(path: str | Path) -> list[str]:
     """The names of a plain list, one a line, compressed or not, ``#`` and ``;`` comments; lower case, no last dot."""
     names = []
-    for _, raw in _lines(Path(path)):
-        text = re.split(rb"[#;]", raw, maxsplit=1)[0].strip()
-        if text:
-            names.append(text.decode("utf-8", "replace").lower().rstrip("."))
+    with Lines(Path(path)) as lines:
+        for _, raw in lines:
+            text = re.split(rb"[#;]", raw, maxsplit=1)[0].strip()
+            if text:
+                names.append(text.decode("utf-8", "replace").lower().rstrip("."))
     return names
 
 
 def looks_like_zone(path: str | Path) -> bool:
     """Whether a file is a master file and no plain list: a directive or a line of several words comes first."""
-    for _, raw in _lines(Path(path)):
-        text = raw.split(b";")[0].split(b"#")[0].strip()
-        if text:
-            return text.startswith(b"$") or len(text.split()) > 1
+    with Lines(Path(path)) as lines:
+        for _, raw in lines:
+            text = raw.split(b";")[0].split(b"#")[0].strip()
+            if text:
+                return text.startswith(b"$") or len(text.split()) > 1
     return False
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines of a file, inflated if need be; foreign errors become PanopticonError with the line reached."""
-    try:
-        with path.open("rb") as probe:
-            opener = _OPENERS.get(probe.read(2), open)
-        with opener(path, "rb") as stream:
-            yield from _bounded(stream, path)
-    except OSError as error:
-        raise PanopticonError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def _bounded(stream: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    try:
-        while line := stream.readline(LINE_LIMIT_BYTES + 1):
-            number += 1
-            if len(line) > LINE_LIMIT_BYTES:
-                raise PanopticonError(f"{path}:{number}: line longer than {LINE_LIMIT_BYTES} bytes")
-            yield number, line
-    except (EOFError, zlib.error, lzma.LZMAError) as error:
-        raise PanopticonError(f"{path}:{number + 1}: the compressed file is cut short or damaged: {error}") from error
+def _at_once(block: bytes) -> bool:
+    """Whether every line of a block stands for itself and its case means nothing."""
+    if not block.isascii() or not block.endswith(b"\n") or b"(" in block or b")" in block:
+        return False
+    return b"$" not in block or b"$include" not in block.lower()
 
 
 class _Reader:
@@ -114,6 +94,8 @@ class _Reader:
         self.serial: int | None = None
         self.depth = 0
         self._at = (top, 0)
+        self._sets: dict[tuple[str, str], tuple[str, ...]] = {}
+        """Name servers as written on one or two lines, under the origin in force, and in full: one tuple for a set."""
 
     def fail(self, sentence: str) -> PanopticonError:
         """The error at the line being read."""
@@ -122,27 +104,68 @@ class _Reader:
 
     def read(self, path: Path) -> None:
         """Every record of one file; the origin in force at an include is the includer's again afterwards."""
-        lines = _lines(path)
-        unended = False
-        for number, line in lines:
-            self._at = (path, number)
-            unended = not line.endswith(b"\n")
-            # Canonical lines, as registries and `dig axfr` write them, need no tokeniser: five words, nothing special.
-            if not _SPECIAL.search(line) and line[0] not in b" \t$":
-                words = line.decode("utf-8", "surrogateescape").split()
-            else:
-                words = self._entry(line, lines, path)
-            if not words:
-                continue
-            if words[0].startswith("$"):
-                self._directive(words, path)
-            else:
-                self._record(words)
-            if unended and words[0][0] != "$":
-                raise self.fail("the file ends inside this record, without a line end: it is cut short")
+        with Lines(path) as lines:
+            while (block := lines.block()) is not None:
+                if _at_once(block):
+                    self._block(block.decode("ascii").lower(), lines)
+                    continue
+                lines.put_back(block)
+                while lines.waiting:
+                    self._line(lines.line() or b"", lines)
 
-    def _entry(self, line: bytes, lines: Iterator[tuple[int, bytes]], path: Path) -> list[str]:
-        """The words of a record that needs the tokeniser, over as many lines as its parentheses span."""
+    def _block(self, text: str, lines: Lines) -> None:
+        """A block without parentheses, so a record a line: delegations at once, every other line by itself."""
+        owners, sets, path = self.owners, self._sets, lines.path
+        last, owner, number = "", self.owner or "", lines.number
+        for word, target, second, other in RECORDS.findall(text):
+            number += 1
+            if other:
+                lines.number, self.owner = number, owner if last else self.owner
+                self._line(other.encode("ascii"), lines)
+                sets, last, owner = self._sets, "", self.owner or ""
+                continue
+            if word != last:
+                self._at = (path, number)
+                owner = self._name(word) if word[-1] != "." or len(word) > 254 else word[:-1]
+                last = word
+            if target:
+                found = sets.get((target, second))
+                if found is None:
+                    self._at = (path, number)
+                    found = sets[target, second] = self._servers(target, second)
+                known = owners.get(owner)
+                owners[owner] = found if known is None else tuple(dict.fromkeys((*known, *found)))
+                if second:
+                    number += 1
+        lines.number = number
+        if last:
+            self.owner = owner
+
+    def _servers(self, *words: str) -> tuple[str, ...]:
+        """The name servers of one or two lines, in full, each once."""
+        return tuple(dict.fromkeys(sys.intern(self._name(word)) for word in words if word))
+
+    def _line(self, line: bytes, lines: Lines) -> None:
+        """One line that is no plain delegation, and those its parentheses span."""
+        self._at = (lines.path, lines.number)
+        if len(line) > LINE_LIMIT_BYTES:
+            raise self.fail(f"line longer than {LINE_LIMIT_BYTES} bytes")
+        # Canonical lines, as registries and `dig axfr` write them, need no tokeniser: five words, nothing special.
+        if not _SPECIAL.search(line) and line[:1] not in b" \t$":
+            words = line.decode("utf-8", "surrogateescape").split()
+        else:
+            words, line = self._entry(line, lines)
+        if not words:
+            return
+        if words[0].startswith("$"):
+            self._directive(words, lines.path)
+            return
+        self._record(words)
+        if not line.endswith(b"\n"):
+            raise self.fail("the file ends inside this record, without a line end: it is cut short")
+
+    def _entry(self, line: bytes, lines: Lines) -> tuple[list[str], bytes]:
+        """The words of a record that needs the tokeniser, over as many lines as its parentheses span; the last line."""
         start = self._at
         words: list[str] = []
         depth = 0
@@ -154,13 +177,13 @@ class _Reader:
                 words.append("")
             depth = self._tokens(text, words, depth)
             if depth == 0:
-                return words if any(words) else []
-            following = next(lines, None)
+                return (words if any(words) else []), line
+            following = lines.line()
             if following is None:
                 self._at = start
                 raise self.fail("the file ends inside the parentheses that open here: it is cut short")
-            self._at = (path, following[0])
-            line = following[1]
+            self._at = (lines.path, lines.number)
+            line = following
         raise self.fail("a record in parentheses spans too many lines")
 
     def _tokens(self, text: str, words: list[str], depth: int) -> int:
@@ -197,7 +220,7 @@ class _Reader:
     def _directive(self, words: list[str], path: Path) -> None:
         match words[0].upper(), words[1:]:
             case "$ORIGIN", [name]:
-                self.origin = self._name(name)
+                self.origin, self._sets = self._name(name), {}
             case "$TTL", [ttl] if _TTL.match(ttl):
                 pass
             case "$INCLUDE", [name, *rest] if len(rest) <= 1:
@@ -216,10 +239,12 @@ class _Reader:
         saved = self.origin, self.owner, self._at
         if rest:
             self.origin = self._name(rest[0])
+        self._sets = {}
         self.depth += 1
         self.read(target)
         self.depth -= 1
         self.origin, self.owner, self._at = saved
+        self._sets = {}
 
     def _record(self, words: list[str]) -> None:
         if words[0]:

@@ -143,3 +143,55 @@ def test_plain_lists_are_read_and_told_from_zones(tmp_path: Path) -> None:
     assert not looks_like_zone(names)
     assert looks_like_zone(write(tmp_path / "z", "; comment\n$ORIGIN zz.\n"))
     assert looks_like_zone(write(tmp_path / "z", "zz. 1 IN SOA a b 1 1 1 1 1\n"))
+
+
+def long_zone(seed: int) -> str:
+    """Over a mebibyte, so over several blocks: pairs, blank owners, relative names, DS, glue, another $ORIGIN."""
+    dice = random.Random(seed)
+    lines = ["$TTL 3600", *SOA.splitlines()]
+    for number in range(16_000):
+        owner = dice.choice((f"Name{number}.zz.", f"name{number}", f"n{number}.com"))
+        first, second = (dice.choice(("ns1.host.example.", "NS2.Host.example.", "ns", f"ns{number % 7}")) for _ in "ab")
+        lines.append(f"{owner} 3600 IN NS {first}")
+        shape = dice.randrange(8)
+        if shape < 4:
+            lines.append(f"{dice.choice((owner, '')) if shape else owner}\tNS {second}")
+        if shape == 5:
+            lines.append(f"{owner} IN DS 1 8 2 {'AB' * 32}")
+            lines.append(" IN NS late")
+        if shape == 6:
+            lines += [f"glue{number} A 192.0.2.1", f"{owner} NS again.example.", "; a comment"]
+        if number % 4000 == 3999:
+            lines.append(f"$ORIGIN sub{number}.zz." if number % 8000 == 3999 else "$ORIGIN zz.")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_blocks_and_lines_read_the_same_zone(seed: int, tmp_path: Path) -> None:
+    """What is taken apart at once equals what is read line by line, to which a parenthesis in a comment forces."""
+    text = long_zone(seed)
+    fast = read_zone(write(tmp_path / "fast", text), "zz")
+    slow = read_zone(write(tmp_path / "slow", text.replace("\n", " ;(\n")), "zz")
+    assert len(text) > 1 << 19
+    assert fast.owners == slow.owners
+    assert fast.serial == slow.serial == 7
+
+
+def test_a_fault_deep_in_a_block_names_its_line(tmp_path: Path) -> None:
+    """Line numbers stay right after blocks and pairs; an over-long label, an empty one and a bad address are refused."""
+    text = long_zone(4)
+    number = text.count("\n") + 1
+    for wrong in ("x" * 64 + " NS ns", "a..b NS ns", "a A 192.0.2.999", "a NS n..s", "a NS", "a" * 300 + ". NS ns"):
+        path = write(tmp_path / "wrong", f"{text}{wrong}\n")
+        with pytest.raises(PanopticonError, match=rf":{number}: "):
+            read_zone(path, "zz")
+    whole = ".".join(["a" * 60] * 4) + ".zz."  # 246 characters stand, 256 do not
+    assert whole.rstrip(".") in read_zone(write(tmp_path / "right", f"{text}{whole} NS ns\n"), "zz").owners
+    with pytest.raises(PanopticonError, match="no domain name"):
+        read_zone(write(tmp_path / "long", f"{text}{'b' * 10}.{whole} NS ns\n"), "zz")
+
+
+def test_an_include_keeps_the_case_of_its_file(tmp_path: Path) -> None:
+    """Blocks are compared in lower case, file names are not."""
+    write(tmp_path / "Part", "b NS ns\n")
+    assert set(read_zone(write(tmp_path / "z", SOA + "$INCLUDE Part\na NS ns\n"), "zz").owners) == {"a.zz", "b.zz"}
