@@ -92,8 +92,10 @@ def _json(said: Figures, to_do: Sequence[Task], left_out: int) -> bytes:
 
 
 def number(value: float | None) -> str:
-    """``1,234``; ``unknown`` for None."""
-    return "unknown" if value is None else f"{value:,}"
+    """``1,234``, ``6.5``; ``unknown`` for None."""
+    if value is None:
+        return "unknown"
+    return f"{int(value):,}" if value == int(value) else f"{value:,}"
 
 
 def _day(text: str | None) -> str:

@@ -157,10 +157,12 @@ def _manifests(directory: Path) -> dict[int, snapshot.Manifest]:
 def _days(
     directory: Path, manifests: Mapping[int, snapshot.Manifest], month: str, zone: zoneinfo.ZoneInfo
 ) -> list[Day]:
-    """The last snapshot of each local day on which its interval ended."""
+    """The last snapshot of each local day: the day it was issued, for one made up for later the day it is about."""
     last: dict[str, int] = {}
     for serial in sorted(manifests):
-        day = f"{manifests[serial].ended_at.astimezone(zone):%Y-%m-%d}"
+        manifest = manifests[serial]
+        when = manifest.ended_at if manifest.late else manifest.issued_at
+        day = f"{when.astimezone(zone):%Y-%m-%d}"
         if day.startswith(month):
             last[day] = serial
     return [_day(directory, day, serial, manifests[serial].late) for day, serial in sorted(last.items())]
