@@ -99,6 +99,8 @@ class Feed(Section, frozen=True):
     licence: Licence | None = None
     absence: Absence | None = None
     trust: Trust | None = None
+    stale_after: Duration | None = None
+    """Without any change for so long the feed is STALE; by default two days, and at least four visits."""
     notify: str | None = None
     """For an ``axfr://`` url: ``address:port`` to listen at for NOTIFY, so that a change is seen at once."""
     map_file: str | None = None

@@ -269,7 +269,8 @@ def resolve(feed: Feed) -> FeedSpec:
         problems.append(f"feed.{feed.name}.key_file: this feed needs a key; put it into a file and name the file here")
     if problems:
         raise ConfigurationError(problems)
-    return msgspec.structs.replace(spec, stale_after=max(spec.stale_after, 4 * spec.every))
+    stale_after = max(spec.stale_after, 4 * spec.every) if feed.stale_after is None else seconds(feed.stale_after)
+    return msgspec.structs.replace(spec, stale_after=stale_after)
 
 
 def address_problem(url: str) -> str | None:

@@ -76,5 +76,7 @@ def test_the_configuration_outranks_the_catalogue(tmp_path: Path) -> None:
     key.write_text("k\n")
     spec = resolve(Feed(name="urlhaus", key_file=str(key), every="10m", trust="supporting"))
     assert (spec.every, spec.trust, spec.licence, spec.needs_key) == (600.0, "supporting", "redistributable", True)
+    assert resolve(Feed(name="own", url="/x", format="csv", every="1d")).stale_after == 4 * 86400.0
+    assert resolve(Feed(name="own", url="/x", format="csv", stale_after="2h")).stale_after == 7200.0
     mirror = resolve(Feed(name="urlhaus", url="https://mirror.example/urlhaus.csv", every="1m"))
     assert (mirror.every, mirror.format, mirror.needs_key) == (60.0, "urlhaus-csv", False)
