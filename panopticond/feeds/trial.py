@@ -16,7 +16,6 @@ import trio
 from panopticond.config import Feed
 from panopticond.feeds.catalogue import FeedSpec, resolve
 from panopticond.feeds.fetch import Fetched, content_sha256, fetch
-from panopticond.feeds.follow import PROBLEMS
 from panopticond.feeds.formats import FORMATS
 from panopticond.feeds.formats.mapped import read_map
 from panopticond.feeds.health import Attempt, assess
@@ -24,6 +23,7 @@ from panopticond.feeds.inflate import Body
 from panopticond.feeds.ingest import Ingest, Tally
 from panopticond.feeds.mispfeed import Events, follows_manifest
 from panopticond.feeds.transfer import Zone, is_transfer, transfer
+from panopticond.feeds.visit import PROBLEMS
 from panopticond.model import Indicator
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names

@@ -134,7 +134,7 @@ def run_store(_: str, path: str) -> tuple[int, float, dict[str, float]]:
 async def _store(path: str) -> tuple[int, float, dict[str, float]]:
     import sqlite3
 
-    from panopticond.feeds.follow import RECORDED_TOGETHER
+    from panopticond.feeds.visit import RECORDED_TOGETHER
     from panopticond.model import Indicator
     from panopticond.store.sqlite import open_store
 

@@ -19,11 +19,11 @@ import pytest
 import trio
 
 from panopticond.feeds.catalogue import FeedSpec
-from panopticond.feeds.follow import visit
 from panopticond.feeds.formats import FORMATS
 from panopticond.feeds.formats.mapped import FieldMap
 from panopticond.feeds.inflate import Body
 from panopticond.feeds.ingest import Ingest
+from panopticond.feeds.visit import visit
 from panopticond.model import Indicator
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy

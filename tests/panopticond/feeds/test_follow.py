@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import gzip
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,8 @@ import pytest
 import trio
 
 from panopticond.feeds.catalogue import FeedSpec
-from panopticond.feeds.follow import due, follow, visit
+from panopticond.feeds.follow import due, follow
+from panopticond.feeds.visit import visit
 from panopticond.shared.clock import Clock
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy
@@ -208,3 +210,25 @@ async def test_follow_keeps_visiting(nursery: trio.Nursery) -> None:
         await seen.wait()
     follower.cancel()
     assert "http://second.zz/" in site.store.listed("lab")
+
+
+class FullDisk:
+    """An Http whose spool has no room."""
+
+    async def download(self, *_args: Any, **_more: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_no_room_and_no_mapping(nursery: trio.Nursery, tmp_path: Path) -> None:
+    """A full temporary directory or a mapping gone since the start is a state of the feed, not the daemon's end."""
+    site = await Site(nursery).open()
+    await site.visit()
+    listed = site.store.listed("lab")
+    site.http = cast("Any", FullDisk())
+    health = await site.visit()
+    assert (health.state, "No space left" in health.reason) == ("UNREACHABLE", True)
+    site.http = Http("test")
+    site.reply = (200, {}, BODY + b"http://more.zz/\n")
+    site.spec = FeedSpec("lab", site.spec.url, "csv", map_file=str(tmp_path / "gone.toml"))
+    assert (await site.visit()).state == "PARSE"
+    assert site.store.listed("lab") == listed

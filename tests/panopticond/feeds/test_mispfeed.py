@@ -9,7 +9,7 @@ from typing import Any, cast
 import trio
 
 from panopticond.feeds.catalogue import FeedSpec
-from panopticond.feeds.follow import Memory, visit
+from panopticond.feeds.visit import Memory, visit
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy
 from tests.panopticond.feeds.server import Answer, FeedServer, MemoryStore

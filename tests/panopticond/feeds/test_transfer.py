@@ -19,8 +19,9 @@ import pytest
 import trio
 
 from panopticond.feeds.catalogue import FeedSpec, address_problem
-from panopticond.feeds.follow import Memory, _Bell, visit
+from panopticond.feeds.follow import _Bell
 from panopticond.feeds.notify import answer_notify, heed_notify
+from panopticond.feeds.visit import Memory, visit
 from panopticond.shared.clock import Clock
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy
