@@ -57,6 +57,8 @@ class Facts(msgspec.Struct, frozen=True):
     """Fingerprints of the pages first validated."""
     rank: int | None = None
     lookalike_of: str | None = None
+    generated: bool = False
+    """Whether the letters of the name look generated: told beside the other reasons, never counted as one."""
     burst_siblings: int = 0
     """Other reported names of the same registration day and name servers."""
 
@@ -79,13 +81,14 @@ def classify(facts: Facts) -> Classification:
         return Classification("undetermined", ("age of the registration unknown",), missing)
     for_malice, for_compromise = _signs_of_malice(facts), _signs_of_compromise(facts)
     days = f"registered {max(age.days, 0)} days before the first report"
+    told = ("the letters of the name look generated",) if facts.generated else ()
     if age <= YOUNG and for_malice and not for_compromise:
-        return Classification("malicious", (days, *for_malice), missing)
+        return Classification("malicious", (days, *for_malice, *told), missing)
     if age <= RECENT and len(for_malice) >= 2 and not for_compromise:
-        return Classification("malicious", (days, *for_malice), missing)
+        return Classification("malicious", (days, *for_malice, *told), missing)
     if age >= OLD and _deep(facts) and _lives_its_own_life(facts):
         return Classification("compromised", (days, *for_compromise), missing)
-    return Classification("undetermined", (days, *for_malice, *for_compromise), missing)
+    return Classification("undetermined", (days, *for_malice, *told, *for_compromise), missing)
 
 
 def _missing(facts: Facts) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import msgspec
 from panopticond.config import Tld
 from panopticond.judge.classify import Classification, Facts, classify
 from panopticond.judge.incident import Member, advance
+from panopticond.judge.resemblance import looks_generated
 from panopticond.judge.verdict import judge
 from panopticond.model import THREATS, Incident, Round, Sighting, Verdict
 from panopticond.shared.clock import rfc3339
@@ -90,6 +91,7 @@ def classes(
                 abuse_pages=tuple(sorted({item.verdict.fingerprint for item in items if item.verdict.fingerprint})),
                 rank=known.rank,
                 lookalike_of=None if veiled else lookalike(domain),
+                generated=not veiled and known.began is not None and looks_generated(domain),
                 burst_siblings=batches[batch] - 1 if batch else 0,
             )
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from panopticond.config import Config
+from panopticond.judge.resemblance import Resemblance
 from panopticond.judge.verdict import judge
 from panopticond.model import Verdict
 from panopticond.shared.errors import ConfigurationError, RefusedError
@@ -71,6 +72,7 @@ def press(config: Config) -> Press:
         if config.publish.next_key_from
         else None,
         vantages=tuple((vantage.name, vantage.country) for vantage in config.vantage),
+        lookalike=Resemblance(name for tld in config.tld for name in tld.critical),
     )
 
 
