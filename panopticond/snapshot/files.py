@@ -1,4 +1,4 @@
-"""The files beside records.sql, as bytes from the tables: uris.csv, domains.csv, aggregates.json, misp.json.
+"""The files beside records.sql, from the tables, in pieces: uris.csv, domains.csv, aggregates.json, misp.json.
 
 Between build and publish; pure and deterministic, so that the same tables always give the same bytes.
 """
@@ -9,8 +9,9 @@ import csv
 import io
 import itertools
 import json
+import operator
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,26 +24,33 @@ _URI_COLUMNS = (
     "indicator", "uri", "host", "domain", "scope", "threats", "state", "since", "validated", "flags",
     "first_active", "last_active", "first_gone",
 )  # fmt: skip
+_PIECE_CHARACTERS = 1 << 16
 _NAMESPACE = uuid.UUID("6f1f7a3c-7f0b-5b7e-9a0a-2f4f6f0c51d1")
 _FORMULA = ("=", "+", "-", "@")
 """What a spreadsheet would take for a formula at the start of a cell."""
 
 
-def uris_csv(tables: Mapping[str, Sequence[Any]]) -> bytes:
+def uris_csv(tables: Mapping[str, Sequence[Any]]) -> Iterator[bytes]:
     """Every indicator, URIs first, then the host-level ones with an empty ``uri``; RFC 4180 with a heading."""
-    lines: list[Sequence[Any]] = [_URI_COLUMNS]
-    lines += [[getattr(uri, name) for name in _URI_COLUMNS] for uri in tables["uri"]]
-    for host in tables["host"]:
-        if host.indicator is not None:
-            values = msgspec.structs.asdict(host) | {"uri": "", "host": host.name}
-            lines.append([values[name] for name in _URI_COLUMNS])
-    return _csv(lines)
+    values = operator.attrgetter(*_URI_COLUMNS)
+    hosts = ([*values(_Host(host))] for host in tables["host"] if host.indicator is not None)
+    return _csv(itertools.chain([_URI_COLUMNS], map(values, tables["uri"]), hosts))
 
 
-def domains_csv(tables: Mapping[str, Sequence[Any]]) -> bytes:
+class _Host:
+    """A host-level row with the names a URI's has."""
+
+    def __init__(self, row: HostRow) -> None:
+        self._row = row
+        self.uri, self.host = "", row.name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._row, name)
+
+
+def domains_csv(tables: Mapping[str, Sequence[Any]]) -> Iterator[bytes]:
     """Every registered domain with all its columns; RFC 4180 with a heading."""
-    names = DomainRow.__struct_fields__
-    return _csv([names, *([getattr(row, name) for name in names] for row in tables["domain"])])
+    return _csv(itertools.chain([DomainRow.__struct_fields__], map(msgspec.structs.astuple, tables["domain"])))
 
 
 def aggregates_json(tables: Mapping[str, Sequence[Any]]) -> bytes:
@@ -58,7 +66,7 @@ def aggregates_json(tables: Mapping[str, Sequence[Any]]) -> bytes:
     return json_bytes(said)
 
 
-def misp_json(tables: Mapping[str, Sequence[Any]], redistributable: Collection[str]) -> bytes:
+def misp_json(tables: Mapping[str, Sequence[Any]], redistributable: Collection[str]) -> Iterator[bytes]:
     """A MISP event of the validated indicators that may be passed on to anyone; identifiers follow from the content."""
     snapshot: SnapshotRow = tables["snapshot"][0]
     issued = parse_rfc3339(snapshot.issued)
@@ -73,13 +81,20 @@ def misp_json(tables: Mapping[str, Sequence[Any]], redistributable: Collection[s
         "published": False,
         "Attribute": [],
     }
-    attributes = [  # each as text at once: a hundred thousand of them are no small dictionaries
-        json.dumps(_attribute(snapshot, row, issued_at=int(issued.timestamp())))
+    head, empty, tail = json_bytes({"Event": event}).partition(b"[]")
+    attributes = (
+        json.dumps(_attribute(snapshot, row, issued_at=int(issued.timestamp()))).encode("ascii")
         for row in itertools.chain(tables["uri"], tables["host"])
         if row.validated == 1 and row.indicator in redistributable
-    ]
-    head, empty, tail = json_bytes({"Event": event}).partition(b"[]")
-    return head + (b"[\n" + ",\n".join(attributes).encode("ascii") + b"\n]" if attributes else empty) + tail
+    )
+    first = next(attributes, None)
+    if first is None:
+        yield head + empty + tail
+        return
+    yield head + b"[\n" + first
+    for attribute in attributes:
+        yield b",\n" + attribute
+    yield b"\n]" + tail
 
 
 def json_bytes(value: object) -> bytes:
@@ -103,11 +118,16 @@ def _attribute(snapshot: SnapshotRow, row: UriRow | HostRow, *, issued_at: int) 
     }
 
 
-def _csv(lines: Sequence[Sequence[Any]]) -> bytes:
+def _csv(lines: Iterable[Sequence[Any]]) -> Iterator[bytes]:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerows([[_cell(value) for value in line] for line in lines])
-    return out.getvalue().encode("ascii")
+    for line in lines:
+        writer.writerow([_cell(value) for value in line])
+        if out.tell() >= _PIECE_CHARACTERS:
+            yield out.getvalue().encode("ascii")
+            out.seek(0)
+            out.truncate()
+    yield out.getvalue().encode("ascii")
 
 
 def _cell(value: object) -> object:

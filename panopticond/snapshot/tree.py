@@ -6,6 +6,7 @@ synced before the first and the directory after each, so that a power cut finds 
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import datetime as dt
 import fcntl
@@ -13,6 +14,7 @@ import gzip
 import hashlib
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -172,19 +174,26 @@ def _manifest(tld: str, said: Said, entries: list[ManifestFile]) -> Manifest:
 
 
 def _write_records(staged: Path, built: Built) -> None:
-    with (staged / snapshot.RECORDS).open("xb") as file, (staged / snapshot.RECORDS_GZ).open("xb") as packed:
+    with (
+        (staged / snapshot.RECORDS).open("xb") as file,
+        (staged / snapshot.RECORDS_GZ).open("xb") as packed,
+        concurrent.futures.ThreadPoolExecutor(1) as beside,
+    ):
         with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=_GZIP_LEVEL, mtime=0) as press:
+            pressed = beside.submit(int)
             for piece in write_records(built.tables):
                 file.write(piece)
-                press.write(piece)
+                pressed.result()  # one piece ahead: compression holds no interpreter lock
+                pressed = beside.submit(press.write, piece)
+            pressed.result()
         for open_file in (file, packed):
             open_file.flush()
             os.fsync(open_file.fileno())
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes | Iterable[bytes]) -> None:
     with path.open("xb") as file:
-        file.write(data)
+        file.writelines([data] if isinstance(data, bytes) else data)
         file.flush()
         os.fsync(file.fileno())
 
