@@ -31,6 +31,7 @@ from arke.mail.notice import compose, compose_digest
 from arke.mail.template import Templates
 from arke.model import Case, CaseIndicator, Contact, Contacts, Notice, Recheck, Step
 from panopticond.shared.clock import Clock
+from panopticond.shared.settings import seconds
 
 log = logging.getLogger(__name__)
 
@@ -332,10 +333,15 @@ class Follower:
             "recheck": unchecked,
             "host_id": self._host_id,
             "envelope_key": self._ledger.secret("envelope"),
+            "language": config.language,
+            "deadline": dt.timedelta(seconds=seconds(config.ladder.registrar_after)),
             "occasion": " ".join(ladder.occasion(item.case, item.plan.history.told) for item in group),
         }
         if len(group) == 1:
-            return compose(first.case, contact, step, **common)  # type: ignore[arg-type]
+            told = first.plan.history.told
+            accepted = [item.accepted for item in told if item.accepted and item.opening == first.case.opening]
+            earlier = min(accepted, default=None)
+            return compose(first.case, contact, step, earlier=earlier, **common)  # type: ignore[arg-type]
         return compose_digest([item.case for item in group], contact, step, **common)  # type: ignore[arg-type]
 
     async def _complete(self, checked: Checked) -> None:
