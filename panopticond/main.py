@@ -4,7 +4,8 @@ feeds -rows-> normalise -indicators-> store <-> window -due-> probes -observatio
                                         | daily: snapshot, report, aggregates -> sign -> publish -> serve
 
 Sinks stand outside, sources inside. SIGTERM ends the sources; what they had begun is either recorded whole or not at
-all, so nothing is half done; then a publication under way and the answers under way finish, under a deadline.
+all, so nothing is half done; a publication under way is given up whole, the last one stands, and the next start
+makes up for it; answers under way get a second.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ async def run(config: Config, *, assembled: Callable[[Config], AbstractAsyncCont
                     await sources.start(_end_on_signal, sources.cancel_scope, name="signals")
                     alarm = _alarm(parts)
                     await _start_sources(parts, sources, health, bell, alarm)
-                    _start_publishers(parts, publishers, printing, alarm)
+                    _start_publishers(parts, publishers, printing, health, alarm)
                     notify("READY=1")
                     log.info("ready: %d feeds, %d indicators", len(parts.feeds), len(parts.window))
                 notify("STOPPING=1")
@@ -96,17 +97,20 @@ async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, be
         await sources.start(follow, spec, parts.store, parts.http, names, parts.clock, on_new, name=f"feed {spec.name}")
 
 
-def _start_publishers(parts: Parts, publishers: trio.Nursery, printing: Press, alarm: Alarm | None) -> None:
+def _start_publishers(
+    parts: Parts, publishers: trio.Nursery, printing: Press, health: Health, alarm: Alarm | None
+) -> None:
+    clock, tell = parts.clock, health.tell
     for tld in parts.tlds:
 
         async def today(tld: Any = tld) -> Any:
             return await parts.today(tld)
 
-        publishers.start_soon(publish_daily, printing, parts.store, tld, parts.clock, today, name=f"publish {tld.name}")
+        publishers.start_soon(publish_daily, printing, parts.store, tld, clock, today, tell, name=f"publish {tld.name}")
         if parts.config.mail.host is not None and tld.managers:
-            publishers.start_soon(mail_reports, parts.config, tld, parts.clock, name=f"mail {tld.name}")
+            publishers.start_soon(mail_reports, parts.config, tld, clock, tell, name=f"mail {tld.name}")
     if alarm is not None:
-        publishers.start_soon(alarm.tell, parts.clock, name="critical names")
+        publishers.start_soon(alarm.tell, clock, tell, name="critical names")
 
 
 def _alarm(parts: Parts) -> Alarm | None:

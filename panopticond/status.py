@@ -28,6 +28,15 @@ class Health:
         self.quad9_problems: list[str] = []
         self.tranco_problem = ""
         self.components = Components()
+        self.problems: dict[str, str] = {}
+        """What last failed and was not mended since: publication and mail, by task."""
+
+    def tell(self, task: str, problem: str) -> None:
+        """A task failed, or with an empty ``problem`` went well again."""
+        if problem:
+            self.problems[task] = problem
+        else:
+            self.problems.pop(task, None)
 
     async def count(self, checked: Checked) -> None:
         """One more round was recorded."""
@@ -92,6 +101,7 @@ def _wrong(health: Health, feeds: list[dict[str, Any]], share: float | None, sil
     ]
     wrong += [f"Quad9: {problem}" for problem in health.quad9_problems]
     wrong += health.components.wrong()
+    wrong += [f"{task}: {problem}" for task, problem in sorted(health.problems.items())]
     if silent:
         wrong.append(f"name servers that do not answer: {', '.join(silent[:8])}")
     if health.tranco_problem:

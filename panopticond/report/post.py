@@ -38,6 +38,13 @@ TELL_AGAIN_AFTER = dt.timedelta(days=30)
 _QUEUE, _TOLD = 100, 2_000
 _log = logging.getLogger(__name__)
 
+Tell = Callable[[str, str], None]
+"""Hears of a task's problem in a sentence, or with an empty one that it went well."""
+
+
+def _nobody(_task: str, _problem: str) -> None:
+    return
+
 
 class Mailed(msgspec.Struct):
     """What a TLD's managers were sent."""
@@ -67,7 +74,7 @@ def send(settings: Mail, message: EmailMessage) -> None:
         raise PanopticonError(f"mail: {settings.host} cannot be used: {type(error).__name__}: {error}") from error
 
 
-async def mail_reports(config: Config, tld: Tld, clock: Clock) -> None:
+async def mail_reports(config: Config, tld: Tld, clock: Clock, tell: Tell = _nobody) -> None:
     """For ever: mail each new snapshot's report and each new month's to the TLD's managers, once."""
     root = Path(config.publish.root)
     while True:
@@ -75,6 +82,9 @@ async def mail_reports(config: Config, tld: Tld, clock: Clock) -> None:
             await trio.to_thread.run_sync(_mail_new, config.mail, tld, root, clock.now)
         except (PanopticonError, OSError) as error:
             _log.error("mail failed tld=%s: %s", tld.name, error)
+            tell(f"mail to the managers of .{tld.name}", str(error))
+        else:
+            tell(f"mail to the managers of .{tld.name}", "")
         await trio.sleep(max(0.5, LOOK_SECONDS / clock.scale))
 
 
@@ -125,7 +135,7 @@ class Alarm:
             except trio.WouldBlock:
                 _log.error("too many critical names at once; %s stands in the report", subject.domain)
 
-    async def tell(self, clock: Clock) -> None:
+    async def tell(self, clock: Clock, tell: Tell = _nobody) -> None:
         """For ever: mail what was found, once a domain and thirty days; a failure is tried again until it succeeds."""
         async for tld, found in self._take:
             while True:
@@ -133,8 +143,10 @@ class Alarm:
                     await trio.to_thread.run_sync(self._tell, tld, found, clock.now())
                 except (PanopticonError, OSError) as error:
                     _log.error("mail failed tld=%s: %s", tld.name, error)
+                    tell(f"mail of a critical name in .{tld.name}", str(error))
                     await trio.sleep(max(0.5, LOOK_SECONDS / clock.scale))
                 else:
+                    tell(f"mail of a critical name in .{tld.name}", "")
                     break
 
     def _tell(self, tld: Tld, found: Critical, now: dt.datetime) -> None:

@@ -115,11 +115,16 @@ async def _month(directory: Path, tld: Tld, now: dt.datetime, key: SecretKey) ->
 
 
 async def publish_daily(
-    press: Press, store: Store, tld: Tld, clock: Clock, today: Callable[[], Awaitable[Today]]
+    press: Press,
+    store: Store,
+    tld: Tld,
+    clock: Clock,
+    today: Callable[[], Awaitable[Today]],
+    tell: Callable[[str, str], None] = lambda _task, _problem: None,
 ) -> None:
     """For ever: publish one TLD at its hours in its time zone; after downtime one for each day missed at once, as late.
 
-    A failure is logged and tried again every five minutes of policy time; it never ends the task.
+    A failure is logged, told to ``tell`` and tried again every five minutes of policy time; it never ends the task.
     """
     last = await store.last_publication(str(tld.name))
     done = last.issued if last is not None else clock.now()
@@ -134,10 +139,12 @@ async def publish_daily(
             published = await publish_tld(press, store, tld, await today(), now, late=now - due >= LATE_AFTER)
         except PanopticonError as error:
             _log.error("publication failed tld=%s: %s", tld.name, error)
+            tell(f"publication of .{tld.name}", str(error))
             await clock.sleep(RETRY_SECONDS)
             last = await store.last_publication(str(tld.name))
             done = done if last is None else max(done, min(last.end, last.issued))
             continue
+        tell(f"publication of .{tld.name}", "")
         done = max(published.issued, due)
 
 

@@ -293,3 +293,33 @@ def test_more_hours_a_day_and_what_was_missed() -> None:
     missed = hours_between(often, NOW, NOW + 61 * HOUR)
     assert missed == [NOW + 24 * HOUR, NOW + 48 * HOUR, NOW + 60 * HOUR]
     assert len(hours_between(TLD, NOW - 90 * 24 * HOUR, NOW)) == 31
+
+
+async def test_a_failure_is_told_and_the_next_run_mends_it(tmp_path: Path) -> None:
+    """While the root cannot be written the task says so; once it can, the day is published and the problem gone."""
+    ledger, told = world(), list[str]()
+    root, away = tmp_path / "root", tmp_path / "away"
+    await publish_tld(press(root), ledger, TLD, TODAY, NOW)
+    (root / "zz").rename(away)
+    (root / "zz").write_text("a file where the directory should be")
+    mended = trio.Event()
+
+    async def today() -> Today:
+        if told and away.exists():
+            (root / "zz").unlink()
+            away.rename(root / "zz")
+        return TODAY
+
+    def tell(task: str, problem: str) -> None:
+        assert task == "publication of .zz"
+        told.append(problem)
+        if not problem:
+            mended.set()
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(publish_daily, press(root), ledger, TLD, _shifted(NOW + 25 * HOUR), today, tell)
+            await mended.wait()
+            nursery.cancel_scope.cancel()
+    assert "mend the disk" in told[0]
+    assert verify_tree(root / "zz" / str(ledger.publications[1].serial), [press(root).key.public]).late
