@@ -117,3 +117,27 @@ def _likely(letter: str) -> set[str]:
 def _near(before: str, after: str) -> set[str]:
     keys = _KEYS.get(before, frozenset()) | _KEYS.get(after, frozenset())
     return set(keys) | {before, after, "-"} - {""}
+
+
+def letters_of(text: str) -> int:
+    """The set of a label's characters, a bit each."""
+    found = 0
+    for char in set(text):
+        found |= 1 << ord(char)
+    return found
+
+
+def two_edits(brand: str, label: str) -> bool:
+    """Whether one or two insertions, omissions or replacements lead from one to the other."""
+    at, stop = 0, min(len(brand), len(label))
+    while at < stop and brand[at] == label[at]:
+        at += 1
+    end = 0
+    while end < stop - at and brand[-1 - end] == label[-1 - end]:
+        end += 1
+    one, other = brand[at : len(brand) - end], label[at : len(label) - end]
+    if max(len(one), len(other)) <= 2:
+        return bool(one or other)
+    if len(one) == len(other) and one[1:-1] == other[1:-1]:
+        return True
+    return one[1:] == other[:-1] or other[1:] == one[:-1]

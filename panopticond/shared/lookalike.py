@@ -14,7 +14,7 @@ from importlib import resources
 import msgspec
 
 from panopticond.shared import confusable, soundlike
-from panopticond.shared.edits import kinds_of_one_edit, one_edit_labels
+from panopticond.shared.edits import kinds_of_one_edit, letters_of, one_edit_labels, two_edits
 
 SHORT_LENGTH = 3  # labels this short are protected against exact and homoglyph forms only
 LONG_LENGTH = 7
@@ -68,9 +68,9 @@ class Protected:
         self._sounds: dict[str, list[str]] = {}
         self._heads: dict[str, list[str]] = {}
         self._tails: dict[str, list[str]] = {}
-        # By five letters and the length of the label: long brands with the length of their half.
-        self._long_heads: dict[tuple[str, int], list[tuple[str, int]]] = {}
-        self._long_tails: dict[tuple[str, int], list[tuple[str, int]]] = {}
+        # By five letters and the length of the label: long brands with the length of their half and their letters.
+        self._long_heads: dict[tuple[str, int], list[tuple[str, int, int]]] = {}
+        self._long_tails: dict[tuple[str, int], list[tuple[str, int, int]]] = {}
         self._inside: dict[str, list[str]] = {}
         # Wherever eight letters of a brand stand in a label, five of them start at a multiple of four of the label.
         self._pieces: set[str] = set()
@@ -104,9 +104,10 @@ class Protected:
             self._heads.setdefault(brand[:HALF], []).append(brand)
             self._tails.setdefault(brand[-HALF:], []).append(brand)
         if len(brand) >= TWO_EDIT_LENGTH:
+            entry = (brand, len(brand) // 2, letters_of(brand))
             for length in range(len(brand) - 2, len(brand) + 3):
-                self._long_heads.setdefault((brand[:HALF], length), []).append((brand, len(brand) // 2))
-                self._long_tails.setdefault((brand[-HALF:], length), []).append((brand, len(brand) // 2))
+                self._long_heads.setdefault((brand[:HALF], length), []).append(entry)
+                self._long_tails.setdefault((brand[-HALF:], length), []).append(entry)
         if len(brand) >= INSIDE_LENGTH:
             self._inside.setdefault(brand[:INSIDE_LENGTH], []).append(brand)
             self._pieces.update(brand[at : at + 5] for at in range(4))
@@ -169,26 +170,28 @@ class Protected:
         heads = {head: tuple(of) for head, of in self._heads.items()}
         tails = {tail: tuple(of) for tail, of in self._tails.items()}
         pieces, inside = self._pieces, self._inside.keys()
-        long_heads = {head: tuple(brand[:half] for brand, half in of) for head, of in self._long_heads.items()}
-        long_tails = {tail: tuple(brand[-half:] for brand, half in of) for tail, of in self._long_tails.items()}
+        long_heads = {head: tuple(brand[:half] for brand, half, _ in of) for head, of in self._long_heads.items()}
+        long_tails = {tail: tuple(brand[-half:] for brand, half, _ in of) for tail, of in self._long_tails.items()}
         for label in plain:
-            head, tail = label[:HALF], label[-HALF:]
+            head, tail, length = label[:HALF], label[-HALF:], len(label)
+            around = two = False
+            if head in heads:
+                around = label.startswith(heads[head])
+                two = (head, length) in long_heads and label.startswith(long_heads[head, length])
+            if tail in tails:
+                around = around or label.endswith(tails[tail])
+                two = two or ((tail, length) in long_tails and label.endswith(long_tails[tail, length]))
             if (
-                (head in heads and label.startswith(heads[head]))
-                or (tail in tails and label.endswith(tails[tail]))
+                around
                 or ("-" in label and not brands.isdisjoint(label.split("-")))
                 or (
-                    (label[4:9] in pieces or (len(label) > 12 and _piece_after(label, pieces)))
-                    and not inside.isdisjoint([label[at : at + INSIDE_LENGTH] for at in range(1, len(label) - 7)])
+                    (label[4:9] in pieces or (length > 12 and _piece_after(label, pieces)))
+                    and not inside.isdisjoint([label[at : at + INSIDE_LENGTH] for at in range(1, length - 7)])
                 )
             ):
                 for hit in self._around(label, ""):
                     yield label, hit
-            length = len(label)
-            if length >= TWO_EDIT_LENGTH - 2 and (
-                ((head, length) in long_heads and label.startswith(long_heads[head, length]))
-                or ((tail, length) in long_tails and label.endswith(long_tails[tail, length]))
-            ):
+            if two:
                 for hit in self._two_slips(label, ""):
                     yield label, hit
 
@@ -254,13 +257,13 @@ class Protected:
             *self._long_heads.get((folded[:HALF], length), ()),
             *self._long_tails.get((folded[-HALF:], length), ()),
         )
-        letters = set(folded)
-        for brand, half in dict.fromkeys(near):
+        letters = letters_of(folded)
+        for brand, half, others in dict.fromkeys(near):
             if (
-                (folded.startswith(brand[:half]) or folded.endswith(brand[-half:]))
                 # Two slips bring in at most two letters, and take away at most two.
-                and len(letters.symmetric_difference(brand)) <= 4
-                and _two_edits(brand, folded)
+                (letters ^ others).bit_count() <= 4
+                and (folded.startswith(brand[:half]) or folded.endswith(brand[-half:]))
+                and two_edits(brand, folded)
                 and not kinds_of_one_edit(brand, folded)
             ):
                 score = 0.3 + 0.03 * len(brand)
@@ -323,10 +326,15 @@ class Protected:
         strange = {at for at, char in enumerate(folded) if not char.isascii()}
         if len(strange) > 2 or len(folded) - len(strange) < SHORT_LENGTH:
             return
+        slack = 2 - len(strange) // 2
         for brand in self._lengths.get(len(folded), ()):
-            pairs = [pair for at, pair in enumerate(zip(brand, folded, strict=True)) if at not in strange]
-            other = [pair for pair in pairs if pair[0] != pair[1]]
-            if len(other) <= 2 - len(strange) // 2 and all(confusable.alike(*pair) for pair in other):
+            others = 0
+            for at, (one, other) in enumerate(zip(brand, folded, strict=True)):
+                if one != other and at not in strange:
+                    others += 1
+                    if others > slack or not confusable.alike(one, other):
+                        break
+            else:
                 reason = f"written {shown!r}, {brand} with letters of another script"
                 yield Hit(brand, "homoglyph", len(strange), reason, 0.75)
 
@@ -370,19 +378,3 @@ def builtin_lures() -> list[str]:
 def _words(name: str) -> list[str]:
     text = (resources.files("panopticond.shared") / "data" / name).read_text(encoding="utf-8")
     return [word for line in text.splitlines() if not line.startswith("#") for word in line.split()]
-
-
-def _two_edits(brand: str, label: str) -> bool:
-    """Whether one or two insertions, omissions or replacements lead from one to the other."""
-    at, stop = 0, min(len(brand), len(label))
-    while at < stop and brand[at] == label[at]:
-        at += 1
-    end = 0
-    while end < stop - at and brand[-1 - end] == label[-1 - end]:
-        end += 1
-    one, other = brand[at : len(brand) - end], label[at : len(label) - end]
-    if max(len(one), len(other)) <= 2:
-        return bool(one or other)
-    if len(one) == len(other) and one[1:-1] == other[1:-1]:
-        return True
-    return one[1:] == other[:-1] or other[1:] == one[:-1]
