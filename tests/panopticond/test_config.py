@@ -36,6 +36,13 @@ def config(**more: Any) -> Config:
         ({"vantage": [*VANTAGES, {"name": "c", "country": "FR", "proxy": "http://u:p@h:1"}]}, "vantage[2].proxy"),
         ({"vantage": [*VANTAGES, {"name": "c", "country": "FR", "credentials_file": "/none/x"}]}, "vantage[2].credentials_file"),
         ({"clock": {"scale": 3.0}}, "clock.scale"),
+        ({"tld": [{"name": "zz", "publish_also": ["12:00", "25:00"]}]}, "tld[0].publish_at"),
+        ({"tld": [{"name": "zz", "managers": ["chief"]}]}, "tld[0].managers"),
+        ({"group": [{"names": ["zz"], "managers": ["a b@c"]}]}, "group[0].managers"),
+        ({"mail": {"from": "nobody\nBcc: x@y.example"}}, "mail.from"),
+        ({"mail": {"username": "x"}}, "mail.username"),
+        ({"publish": {"next_secret_key_file": "/k"}}, "publish.next_secret_key_file"),
+        ({"publish": {"next_secret_key_file": "/k", "next_key_from": "2027-02-30"}}, "publish.next_key_from"),
     ],
 )  # fmt: skip
 def test_a_broken_rule_names_its_path(given: dict[str, Any], path: str) -> None:
