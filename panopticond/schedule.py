@@ -15,6 +15,7 @@ import msgspec
 import trio
 
 from panopticond.judge.listing import listing_of as judge_listing
+from panopticond.judge.registration import began, since_registration
 from panopticond.judge.verdict import Listing
 from panopticond.model import Absence, DomainRecord, Observation, Round, Subject, Trust, Verdict
 from panopticond.probe.round import Extras
@@ -141,9 +142,10 @@ async def check_once(duty: Duty, indicator_id: int) -> Checked | None:
     history = await store.rounds(indicator_id, since=duty.clock.now() - HISTORY)
     known = await store.domain(subject.domain)
     round_, domain = await duty.prober.check(subject, known, Extras(webrisk=_last_webrisk(history)), duty.clock.now)
-    verdict = duty.judge(subject, [*history, round_], duty.listing_of(standing))
-    verdict = carry_over(standing.verdict, verdict)
-    await store.record_round(indicator_id, round_, verdict)
+    start = began(domain)
+    verdict = duty.judge(subject, since_registration([*history, round_], start), duty.listing_of(standing))
+    verdict = carry_over(_of_this_registration(standing.verdict, start), verdict)
+    await store.record_round(indicator_id, round_, verdict, start)
     await store.record_domain(domain)
     window.done(indicator_id, round_.at)
     if not worth_asking(verdict, standing.recorded, listed=any(one.ended is None for one in standing.sightings)):
@@ -184,6 +186,11 @@ def carry_over(before: Verdict | None, verdict: Verdict) -> Verdict:
         fingerprint=before.fingerprint or verdict.fingerprint,
         rounds=before.rounds + 1,
     )
+
+
+def _of_this_registration(before: Verdict | None, start: dt.datetime | None) -> Verdict | None:
+    """The last verdict, unless it was on an earlier holder's site."""
+    return None if before is not None and start is not None and (before.at or start) < start else before
 
 
 def _last_webrisk(history: Sequence[Round]) -> Observation | None:

@@ -7,7 +7,6 @@ import logging
 
 import trio
 
-from panopticond.shared.errors import FetchError
 from panopticond.shared.settings import seconds
 from panopticond.status import Health
 from panopticond.wiring import Parts
@@ -25,12 +24,12 @@ async def refresh_tranco(
     assert parts.tranco is not None  # noqa: S101 - main starts this only with a list configured
     every = seconds(parts.config.tranco.every)
     while True:
-        try:
-            await parts.tranco.refresh(parts.clock.now())
-            health.tranco_problem, wait = "", every
-        except FetchError as error:
-            health.tranco_problem, wait = f"no popularity list: {error}", min(RETRY_SECONDS, every)
-            log.warning("tranco: %s", error)
+        await parts.tranco.refresh(parts.clock.now())
+        problem = f"no popularity list ({parts.tranco.problem}); see [tranco]" if parts.tranco.problem else ""
+        wait = min(RETRY_SECONDS, every) if problem else every
+        if problem and problem != health.tranco_problem:
+            log.warning("tranco: %s", problem)
+        health.tranco_problem = problem
         task_status.started()
         task_status = trio.TASK_STATUS_IGNORED
         await parts.clock.sleep(wait)

@@ -42,32 +42,44 @@ def advance(
     host: str | None,
     registration: dt.datetime | None,
     now: dt.datetime,
-) -> Incident | None:
-    """The incident after this snapshot, or None when none was ever opened.
+) -> tuple[Incident, ...]:
+    """What this snapshot makes of the domain's last incident: it goes on, ends, reopens, or another begins beside it.
 
-    A new id is returned (and ``previous`` stays as it was) when a later registration or more than ninety days lie
-    between; everything else continues ``previous``.
+    A later registration, or more than ninety days since the end, begins another one with its own id; a predecessor
+    that was still open ends with its registration. Empty when there is nothing to open.
     """
     concerned = [member for member in members if member.first_validated is not None]
     validated = [member for member in concerned if member.validated]
-    if previous is not None and _another(previous, registration, now):
-        previous = None
-        concerned = validated
+    ended = _ended(previous, registration) if previous is not None else None
+    if previous is not None and (ended or _too_long_ago(previous, now)):
+        begins = registration if ended else previous.closed
+        opened = (_open(validated, tld, domain, host, registration, begins, now),) if validated else ()
+        return (*((ended,) if ended and ended != previous else ()), *opened)
     if previous is None:
-        return _open(concerned, tld, domain, host, registration, now) if validated else None
+        return (_open(concerned, tld, domain, host, registration, None, now),) if validated else ()
     active = [member.verdict.last_active for member in concerned if member.verdict.last_active is not None]
     last_active = max([previous.last_active, *active])
     if previous.state != "open":
-        return _reopen(previous, last_active, now) if validated else previous
+        again = validated and previous.closed is not None and last_active > previous.closed
+        return (_close(_reopen(previous, last_active, now), concerned, now),) if again else (previous,)
     current = msgspec.structs.replace(
         previous, last_active=last_active, registration=previous.registration or registration
     )
-    return _close(current, concerned, now)
+    return (_close(current, concerned, now),)
 
 
-def _another(previous: Incident, registration: dt.datetime | None, now: dt.datetime) -> bool:
-    if registration is not None and previous.registration is not None and registration > previous.opened:
-        return True
+def _ended(previous: Incident, registration: dt.datetime | None) -> Incident | None:
+    """The incident of a registration that a later one has followed; None while its own registration lasts."""
+    if registration is None or registration <= previous.opened:
+        return None
+    if previous.state != "open":
+        return previous
+    return msgspec.structs.replace(
+        previous, state="mitigated", how="dns", first_gone=previous.first_gone or registration, closed=registration
+    )
+
+
+def _too_long_ago(previous: Incident, now: dt.datetime) -> bool:
     return previous.closed is not None and now - previous.closed > REOPENS_WITHIN
 
 
@@ -77,10 +89,13 @@ def _open(
     domain: str,
     host: str | None,
     registration: dt.datetime | None,
+    begins: dt.datetime | None,
     now: dt.datetime,
 ) -> Incident:
-    opened = min((member.first_validated for member in members if member.first_validated is not None), default=now)
-    last_active = max((member.verdict.last_active for member in members if member.verdict.last_active), default=opened)
+    """A new incident; ``begins`` is when the one before it was over, and nothing of before counts."""
+    first = min((member.first_validated for member in members if member.first_validated is not None), default=now)
+    last_active = max((member.verdict.last_active for member in members if member.verdict.last_active), default=now)
+    opened = first if begins is None or first > begins else last_active
     incident = Incident(
         id=case_number(tld, domain, host, opened),
         tld=tld,
@@ -89,7 +104,7 @@ def _open(
         registration=registration,
         opened=opened,
         state="open",
-        last_active=last_active,
+        last_active=max(last_active, opened),
     )
     return _close(incident, members, now)
 

@@ -28,6 +28,8 @@ class Look(msgspec.Struct, frozen=True):
     live: bool
     checked: bool
     """Every vantage has an answer of the site, or a failed connection beside a good control probe."""
+    agreed: bool
+    """Every vantage saw the same: all gone, all refused or all without connection."""
     pages: tuple[str, ...]
     """Fingerprints of the live answers."""
     cloak_sign: bool
@@ -49,6 +51,7 @@ def look(subject: Subject, round_: Round) -> Look:
         address=addresses[-1].outcome if addresses else "indeterminate",
         live="live" in by_vantage.values(),
         checked=bool(by_vantage) and all(outcome in ANSWERED for outcome in by_vantage.values()),
+        agreed=len(set(by_vantage.values())) == 1,
         pages=tuple(sorted({answer.detail.get("fingerprint", "") for answer in live_answers} - {""})),
         cloak_sign=_cloak_sign(subject, web, by_vantage),
         rank=int(ranks[-1]) if ranks and ranks[-1].isdigit() else None,
@@ -66,9 +69,15 @@ def delegation(round_: Round) -> str:
         return {"registered": "undelegated", "nonexistent": "nonexistent"}.get(known, "not-in-zone")
     if outcome == "delegated":
         on_hold_address = any(answer.detail.get("reason") == "hold-ip" for answer in round_.of("address"))
-        on_hold_page = any(answer.detail.get("reason") == "hold" for answer in round_.of("web"))
-        return "held" if on_hold_address or on_hold_page else "delegated"
+        return "held" if on_hold_address or _on_hold_page(round_.of("web")) else "delegated"
     return outcome
+
+
+def _on_hold_page(web: Sequence[Observation]) -> bool:
+    """Whether the registry's hold page is what every vantage gets; seen from one place only it may be a disguise."""
+    own = [answer for answer in web if answer.detail.get("twin") != "1" and answer.outcome in ANSWERED]
+    alive = any(answer.outcome == "live" for answer in web)
+    return bool(own) and not alive and all(answer.detail.get("reason") == "hold" for answer in own)
 
 
 def _names(web: Sequence[Observation]) -> list[str]:
@@ -77,16 +86,21 @@ def _names(web: Sequence[Observation]) -> list[str]:
 
 def _merged(answers: Sequence[Observation]) -> str:
     """One vantage's word on the URI and its twin: live wins; what the URI as it stands says outweighs the twin."""
-    outcomes = {answer.outcome for answer in answers}
+    outcomes = {_word(answer) for answer in answers}
     if "live" in outcomes:
         return "live"
-    own = [answer.outcome for answer in answers if answer.detail.get("twin") != "1"]
+    own = [_word(answer) for answer in answers if answer.detail.get("twin") != "1"]
     if any(outcome in ("indeterminate", "not-probed") for outcome in own):
         return "indeterminate"
     for outcome in ("guarded", "gone", "failed"):
         if outcome in outcomes:
             return outcome
     return "indeterminate"
+
+
+def _word(answer: Observation) -> str:
+    """Too many requests is no answer of the page: the vantage could not check."""
+    return "indeterminate" if answer.detail.get("reason") == "status-429" else answer.outcome
 
 
 def _cloak_sign(subject: Subject, web: Sequence[Observation], by_vantage: dict[str, str]) -> bool:
@@ -97,6 +111,8 @@ def _cloak_sign(subject: Subject, web: Sequence[Observation], by_vantage: dict[s
         return True  # refused in one place only
     if any(answer.outcome == "guarded" and answer.detail.get("challenge") for answer in web):
         return True
+    if any(answer.detail.get("reason") == "hold" for answer in web) and not _on_hold_page(web):
+        return True  # the registry's hold page, in one place only
     if any(
         answer.detail.get("domain", subject.domain) != subject.domain for answer in web if answer.outcome in ANSWERED
     ):

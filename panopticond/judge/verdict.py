@@ -75,7 +75,7 @@ class Run:
     def _take_darkness(self, seen: Look) -> None:
         if seen.live:
             self.dark = []
-        elif seen.checked and seen.delegation == "delegated":
+        elif seen.checked and seen.agreed and seen.delegation == "delegated":
             self.dark.append(seen.at)
         if seen.checked and not seen.live and seen.delegation == "delegated":
             self.unreachable_since = self.unreachable_since or seen.at
@@ -118,6 +118,7 @@ def _resolves(run: Run, seen: Look) -> bool:
 def _dark_for_a_day(run: Run, seen: Look) -> bool:
     return (
         _dark_now(run, seen)
+        and seen.agreed
         and not run.cloaked(seen.at)
         and len(run.dark) >= CONTENT_ROUNDS
         and run.dark[-1] - run.dark[0] >= CONTENT_SPREAD

@@ -20,6 +20,7 @@ import trio
 from panopticond.config import Tld
 from panopticond.judge.aggregate import aggregates
 from panopticond.judge.listing import as_at, listing_of
+from panopticond.judge.registration import since_registration
 from panopticond.judge.verdict import validated
 from panopticond.model import THREATS, Absence, Incident, Licence, Round, Sighting, Trust
 from panopticond.snapshot import rows
@@ -79,6 +80,7 @@ class _Desk:
         for standing in batch:
             number, domain = standing.subject.id, standing.subject.domain
             rounds = _whole_seconds(rounds_of[number], terms.end)
+            rounds = since_registration(rounds, self.records[domain].began)
             item = _judged(standing, rounds, self.records[domain], self._tld, self._sources, terms)
             if item is None:
                 continue
@@ -187,7 +189,9 @@ def _judged(
         to=terms.end,
         decision=standing.decision,
     )
-    first_validated = standing.first_validated or (verdict.first_active if now_validated else None)
+    first_validated = standing.first_validated
+    if first_validated is None or (known.began is not None and first_validated < known.began):
+        first_validated = verdict.first_active if now_validated else None
     return Judged(
         subject=subject,
         licence=licence,

@@ -101,8 +101,9 @@ def classes(
 
 
 def _first_reported(items: Sequence[Judged], began: dt.datetime | None) -> dt.datetime | None:
+    """The first report of this registration; a listing that goes back to an earlier one says nothing of it."""
     seen: list[Sighting] = [sighting for item in items for sighting in item.sightings]
-    return min((sighting.first for sighting in seen if began is None or sighting.last >= began), default=None)
+    return min((sighting.first for sighting in seen if began is None or sighting.first >= began), default=None)
 
 
 def _batch(known: Known) -> tuple[dt.date, str] | None:
@@ -130,7 +131,7 @@ def advanced(
         members = [
             Member(item.verdict, item.first_validated, item.validated) for item in items if item.decision != "dismiss"
         ]
-        advanced = advance(
+        for incident in advance(
             latest.get((domain, host)),
             members,
             tld=tld,
@@ -138,9 +139,8 @@ def advanced(
             host=host,
             registration=records[domain].began,
             now=now,
-        )
-        if advanced is not None:
-            found[advanced.id] = advanced
+        ):
+            found[incident.id] = incident
     return [found[identifier] for identifier in sorted(found)]
 
 

@@ -13,8 +13,9 @@ from typing import TypeVar
 import msgspec
 
 from panopticond.judge.classify import Classification
+from panopticond.judge.registration import began
 from panopticond.model import DomainRecord, Incident, Licence, Observation, Scope, Sighting, Subject, Verdict, public_id
-from panopticond.shared.clock import parse_rfc3339, rfc3339
+from panopticond.shared.clock import rfc3339
 from panopticond.shared.records import encode_detail, sql_text
 from panopticond.shared.tables import (
     DomainRow,
@@ -83,7 +84,7 @@ class Known(msgspec.Struct, frozen=True, gc=False):
             return cls()
         said = record.registration.detail if record.registration is not None else {}
         return cls(
-            began=_began(said.get("registered"), record.returned),
+            began=began(record),
             registered_at=said.get("registered"),
             registration_status=_same(said.get("status")),
             registrar=_same(said.get("registrar")),
@@ -98,13 +99,6 @@ class Known(msgspec.Struct, frozen=True, gc=False):
 def _same(text: T) -> T:
     """One object for texts that many domains share."""
     return text
-
-
-def _began(said: str | None, returned: dt.datetime | None) -> dt.datetime | None:
-    try:
-        return parse_rfc3339(said) if said else returned
-    except ValueError:
-        return returned
 
 
 def _rank(seen: Observation | None) -> int | None:

@@ -38,8 +38,10 @@ def rounds(connection: apsw.Connection, numbers: Sequence[int], since: dt.dateti
     return found
 
 
-def record_round(connection: apsw.Connection, number: int, round_: Round, verdict: Verdict) -> None:
-    """One round and its verdict; the first active one is the first validated one."""
+def record_round(
+    connection: apsw.Connection, number: int, round_: Round, verdict: Verdict, began: dt.datetime | None = None
+) -> None:
+    """One round and its verdict; the first active one since ``began`` is the first validated one."""
     at = micros(round_.at)
     row = connection.execute("SELECT recorded, last_round FROM indicator WHERE id = ?", (number,)).fetchone()
     if row is None:
@@ -52,8 +54,16 @@ def record_round(connection: apsw.Connection, number: int, round_: Round, verdic
     connection.execute(
         "UPDATE indicator SET verdict = ?2, watched = ?3, "
         "previous_round = CASE WHEN last_round IS NOT ?4 THEN last_round ELSE previous_round END, last_round = ?4, "
-        "first_validated = CASE WHEN ?5 THEN coalesce(first_validated, ?4) ELSE first_validated END WHERE id = ?1",
-        (number, to_json(verdict), watched, at, verdict.state == "active"),
+        "first_validated = CASE WHEN ?5 AND coalesce(first_validated, ?6) <= ?6 THEN ?4 ELSE first_validated END "
+        "WHERE id = ?1",
+        (
+            number,
+            to_json(verdict),
+            watched,
+            at,
+            verdict.state == "active",
+            -(1 << 62) if began is None else micros(began),
+        ),
     )
 
 

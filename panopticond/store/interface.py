@@ -129,8 +129,13 @@ class Store(Protocol):
         """The same for several indicators at once, each of them a key of the answer."""
         ...
 
-    async def record_round(self, indicator_id: int, round_: Round, verdict: Verdict) -> None:
-        """One round with all its observations, and the verdict it led to; sets ``first_validated`` once active."""
+    async def record_round(
+        self, indicator_id: int, round_: Round, verdict: Verdict, began: dt.datetime | None = None
+    ) -> None:
+        """One round with all its observations, and the verdict it led to.
+
+        Sets ``first_validated`` once active, anew when it lies before ``began``, the start of this registration.
+        """
         ...
 
     # domains and incidents

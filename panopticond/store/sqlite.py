@@ -170,9 +170,11 @@ class SqliteStore:
         """The same for several indicators at once, as the snapshot reads them: one transaction, one thread."""
         return await self._read(lambda c: history.rounds(c, indicator_ids, since))
 
-    async def record_round(self, indicator_id: int, round_: Round, verdict: Verdict) -> None:
+    async def record_round(
+        self, indicator_id: int, round_: Round, verdict: Verdict, began: dt.datetime | None = None
+    ) -> None:
         """One round with all its observations, and the verdict it led to; sets ``first_validated`` once active."""
-        await self._transact(lambda c: history.record_round(c, indicator_id, round_, verdict))
+        await self._transact(lambda c: history.record_round(c, indicator_id, round_, verdict, began))
 
     # domains and incidents
     async def domain(self, domain: str) -> DomainRecord | None:

@@ -22,6 +22,14 @@ def member(
 def step(
     previous: Incident | None, *members: Member, now: dt.datetime, registration: dt.datetime | None = None
 ) -> Incident | None:
+    """The newest incident this snapshot leaves, or None."""
+    made = steps(previous, *members, now=now, registration=registration)
+    return made[-1] if made else None
+
+
+def steps(
+    previous: Incident | None, *members: Member, now: dt.datetime, registration: dt.datetime | None = None
+) -> tuple[Incident, ...]:
     return advance(previous, members, tld="zz", domain="a.zz", host=None, registration=registration, now=now)
 
 
@@ -73,11 +81,31 @@ def test_it_lapses_after_thirty_days_without_an_active_round() -> None:
     assert lapsed.state == "lapsed"
 
 
-def test_a_later_registration_is_a_new_incident() -> None:
-    """Another holder, another case."""
+def test_a_later_registration_is_a_new_incident_with_its_own_number() -> None:
+    """Another holder, another case, though the indicator was first validated under the old one; the old case ends."""
     opened = step(None, member("active"), now=T0, registration=T0 - 900 * DAY)
-    fresh = Member(Verdict("active", "r", T0, T0, last_active=T0 + 20 * DAY), T0 + 20 * DAY, validated=True)
-    other = step(opened, fresh, now=T0 + 20 * DAY, registration=T0 + 10 * DAY)
     assert opened is not None
-    assert other is not None
-    assert other.id != opened.id
+    stale = Member(Verdict("active", "r", T0, T0, last_active=T0 + 20 * DAY), T0, validated=True)
+    old, new = steps(opened, stale, now=T0 + 20 * DAY, registration=T0 + 10 * DAY)
+    assert (old.id, old.state, old.how, old.closed) == (opened.id, "mitigated", "dns", T0 + 10 * DAY)
+    assert new.id != opened.id
+    assert new.opened > T0 + 10 * DAY
+    gone = Member(Verdict("mitigated-dns", "r", T0, T0, last_active=T0 + 20 * DAY), T0, validated=False)
+    later = steps(new, gone, now=T0 + 22 * DAY, registration=T0 + 10 * DAY)
+    assert [(one.id, one.state) for one in later] == [(new.id, "mitigated")]
+
+
+def test_a_registration_unknown_at_the_opening_does_not_hide_a_later_one() -> None:
+    """RDAP was down when it opened."""
+    opened = step(None, member("active"), now=T0)
+    assert opened is not None
+    old, *rest = steps(opened, member("unreachable", validated=False), now=T0 + 20 * DAY, registration=T0 + 10 * DAY)
+    assert (old.id, old.state, rest) == (opened.id, "mitigated", [])
+
+
+def test_what_was_active_before_the_end_does_not_reopen_it() -> None:
+    """Still validated by this morning's round, gone since: one end, no reopening."""
+    opened = step(None, member("active"), now=T0)
+    closed = step(opened, member("mitigated-dns"), now=T0 + DAY / 2)
+    assert closed is not None
+    assert step(closed, member("mitigated-dns"), now=T0 + DAY * 3 / 4) == closed

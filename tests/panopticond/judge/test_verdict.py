@@ -164,3 +164,28 @@ def test_validation_needs_trust_and_recent_activity() -> None:
     assert check(24)
     assert not check(25)
     assert not check(1, "dismiss")
+
+
+def test_the_hold_page_from_one_place_only_is_a_disguise() -> None:
+    """Held needs the hold page at every vantage; a kit that shows it to some is a cloak suspect and stays active."""
+    at = T0
+    page = {"fingerprint": KIT, "domain": "a.zz"}
+    near = Observation("web", URI, "near", at, "live", page)
+    far = Observation("web", URI, "far", at, "gone", {"reason": "hold"})
+    zone = Observation("delegation", "a.zz", "direct", at, "delegated")
+    verdict = judge(SUBJECT, [Round(at, (zone, near, far))])
+    assert (verdict.state, verdict.delegation) == ("active", "delegated")
+    assert "cloak_suspect" in verdict.flags
+
+
+def test_too_many_requests_is_no_answer_of_the_page() -> None:
+    """429 everywhere is not dark: nothing was checked."""
+    rounds = [seen(6 * n, "guarded", reason="status-429") for n in range(8)]
+    assert state(rounds) == "indeterminate"
+
+
+def test_only_rounds_in_which_the_vantages_agree_count_towards_content() -> None:
+    """404 here and no connection there is not one word; unreachable, until it is so for seven days."""
+    rounds = [seen(0), *(seen(6 * n, "gone", "failed") for n in range(1, 8))]
+    assert state(rounds) == "unreachable"
+    assert state([seen(0), *(seen(6 * n, "gone", "failed") for n in range(1, 31))]) == "mitigated-content"
