@@ -17,10 +17,12 @@ from typing import Any
 import msgspec
 import trio
 
+from arke import transfer
 from arke.cases.ledger import DECISIONS, Ledger
-from arke.config import Config
+from arke.config import Config, Smtp
 from arke.mail import template
 from arke.main import preview
+from arke.rooms import with_certificate
 from arke.watch import USER_AGENT, verify_url
 from panopticond.shared.clock import Clock
 from panopticond.shared.control import ask
@@ -36,9 +38,14 @@ WATCH_SECONDS = 2.0
 def check_config(config: Config, path: Path) -> None:
     """Everything that can be wrong before the first packet: keys, secrets, template; ConfigurationError has all."""
     problems: list[str] = []
-    for holder in (config.rdap, config.smtp, config.account):
-        if holder is not None and holder.password_file:
-            problems += _problems(functools.partial(read_secret, holder.password_file))
+    for holder in (config.rdap, config.smtp, config.account, config.mosapi):
+        for key in ("password_file", "token_file", "header_file"):
+            if path_of := getattr(holder, key, None):
+                problems += _problems(functools.partial(read_secret, path_of))
+        if not isinstance(holder, Smtp):
+            problems += _problems(functools.partial(with_certificate, Http(USER_AGENT), holder))
+    if (zone := config.transfer) is not None:
+        problems += _problems(functools.partial(transfer.server, zone.server, zone.key_file, 1.0))
     problems += _problems(lambda: template.load(Path(config.template) if config.template else None))
     for number, key in enumerate(config.keys):
         problems += [f"keys[{number}]: {text}" for text in _problems(functools.partial(PublicKey.parse, key))]

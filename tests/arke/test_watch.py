@@ -11,6 +11,8 @@ import pytest
 import trio
 
 from arke.cases.ledger import Ledger
+from arke.config import Rdap
+from arke.rooms import rdap_headers
 from arke.watch import SnapshotWatch, ZoneWatch, verify_url
 from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
 from panopticond.shared.http import Http
@@ -133,3 +135,18 @@ async def _serve(root: Path, asked: list[str], stream: trio.SocketStream) -> Non
             + b"\r\nconnection: close\r\n\r\n"
             + body
         )
+
+
+def test_credentials_for_rdap_come_from_files(tmp_path: Path) -> None:
+    """A Bearer token, a header of the server's own; both from files that nobody else may read."""
+    for name, text in (("token", "abc\n"), ("value", "xyz\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    rdap = Rdap(
+        "https://rdap.nic.zz/",
+        token_file=str(tmp_path / "token"),
+        header="X-Api-Key",
+        header_file=str(tmp_path / "value"),
+    )
+    assert rdap_headers(rdap) == {"authorization": "Bearer abc", "x-api-key": "xyz"}
+    assert rdap_headers(Rdap("https://rdap.nic.zz/")) == {}
