@@ -15,9 +15,7 @@ from pathlib import Path
 
 import trio
 
-from arke import commands, config, icann, review, screen, upkeep
-from arke.mail.bounce import SIZE_LIMIT_BYTES
-from arke.main import once, run
+from arke import config, screen
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 
 CONFIGURATION = "/etc/arke/arke.json"
@@ -63,23 +61,33 @@ def _leaves(group: BaseExceptionGroup[BaseException] | None) -> list[BaseExcepti
 
 
 def _run(options: argparse.Namespace) -> None:
+    from arke.main import run
+
     trio.run(run, config.read(options.config))
 
 
 def _once(options: argparse.Namespace) -> None:
+    from arke.main import once
+
     trio.run(once, config.read(options.config))
 
 
 def _check_config(options: argparse.Namespace) -> None:
+    from arke import commands
+
     commands.check_config(config.read(options.config), options.config)
 
 
 def _status(options: argparse.Namespace) -> None:
+    from arke import commands
+
     socket = options.socket or config.read(options.config).status.socket
     trio.run(functools.partial(commands.status, socket, as_json=options.json, watch=options.watch))
 
 
 def _verify(options: argparse.Namespace) -> None:
+    from arke import commands
+
     settings = _optional(options)
     trio.run(commands.verify, options.where, options.key, options.tld, settings)
 
@@ -93,11 +101,15 @@ def _optional(options: argparse.Namespace) -> config.Config | None:
 
 
 def _preview(options: argparse.Namespace) -> None:
+    from arke import commands
+
     settings = config.read(options.config)
     trio.run(commands.preview_command, settings, options.out or Path(settings.state) / "preview")
 
 
 def _queue(options: argparse.Namespace) -> None:
+    from arke import commands
+
     settings = config.read(options.config)
     if options.word == "list":
         trio.run(functools.partial(commands.queue_list, settings, as_json=options.json))
@@ -108,6 +120,8 @@ def _queue(options: argparse.Namespace) -> None:
 
 
 def _mosapi(options: argparse.Namespace) -> None:
+    from arke import icann
+
     settings = config.read(options.config)
     if options.word == "pull":
         trio.run(icann.pull, settings, options.date, options.out)
@@ -116,31 +130,44 @@ def _mosapi(options: argparse.Namespace) -> None:
 
 
 def _reconcile(options: argparse.Namespace) -> None:
+    from arke import icann
+
     settings = config.read(options.config)
     asked = functools.partial(icann.reconcile, settings, options.date, as_json=options.json, dns=not options.no_dns)
     trio.run(asked)
 
 
 def _forget(options: argparse.Namespace) -> None:
+    from arke import upkeep
+
     settings = config.read(options.config)
     trio.run(functools.partial(upkeep.forget, settings, options.what, objection=options.objection))
 
 
 def _bounce(options: argparse.Namespace) -> None:
+    from arke import upkeep
+    from arke.mail.bounce import SIZE_LIMIT_BYTES
+
     message = sys.stdin.buffer.read(SIZE_LIMIT_BYTES + 1)
     trio.run(upkeep.bounce, config.read(options.config), message, options.recipient)
 
 
 def _backup(options: argparse.Namespace) -> None:
+    from arke import upkeep
+
     trio.run(upkeep.backup, config.read(options.config), options.file)
 
 
 def _restore(options: argparse.Namespace) -> None:
+    from arke import upkeep
+
     settings = config.read(options.config)
     trio.run(functools.partial(upkeep.restore, settings, options.file, replace=options.replace))
 
 
 def _review(options: argparse.Namespace) -> None:
+    from arke import review
+
     settings = config.read(options.config)
     if options.word == "list":
         review.print_list(settings, as_json=options.json)

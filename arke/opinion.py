@@ -20,10 +20,12 @@ from panopticond.shared.settings import convert, read_json
 
 Decision = Literal["pass", "review", "hold", "invalid"]
 Word = Literal["pass", "review", "hold"]
-Kind = Literal[
-    "homoglyph", "addition", "bitsquatting", "hyphenation", "insertion", "omission", "repetition", "replacement",
-    "transposition", "vowel-swap", "plural", "keyboard", "combosquat", "soundsquat", "tld-in-label", "dga",
-]  # fmt: skip
+KINDS = frozenset(
+    {
+        "homoglyph", "addition", "bitsquatting", "hyphenation", "insertion", "omission", "repetition", "replacement",
+        "transposition", "vowel-swap", "plural", "keyboard", "combosquat", "soundsquat", "tld-in-label", "dga",
+    }
+)  # fmt: skip
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 GENERATED_AT_MOST = 0.75  # strange letters alone are worth a look, never a hold: acronyms have them too
 KNOWN_SCORE = 0.95  # a name that stands in a list of known generated names
@@ -36,7 +38,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     review_from: Share = 0.5
     hold_from: Share = 0.8
-    kinds: dict[Kind, Word] = {}
+    kinds: dict[str, Word] = {}
     """The most that a kind alone may lead to, as ``{"soundsquat": "review"}``."""
     brands: dict[str, Word] = {}
     """The least that any imitation of a protected name leads to, as ``{"nationalbank": "hold"}``."""
@@ -159,7 +161,7 @@ def _of_hits(hits: Sequence[Hit], rules: Policy) -> Word:
 def _word(score: float, kind: str, rules: Policy) -> Word:
     """What a score leads to, no more than the policy lets its kind."""
     word: Word = "hold" if score >= rules.hold_from else "review" if score >= rules.review_from else "pass"
-    most = {str(name): limit for name, limit in rules.kinds.items()}.get(kind, "hold") if rules.kinds else "hold"
+    most = rules.kinds.get(kind, "hold")
     return word if _ORDER[word] <= _ORDER[most] else most
 
 
@@ -168,9 +170,13 @@ def _worse(one: Word, other: Word) -> Word:
 
 
 def _faults(policy: Policy) -> list[str]:
+    problems = [
+        f"kinds.{kind}: there is no such kind; one of {', '.join(sorted(KINDS))}"
+        for kind in policy.kinds.keys() - KINDS
+    ]
     if policy.hold_from < policy.review_from:
-        return ["hold_from: must not be below review_from"]
-    return []
+        problems.append("hold_from: must not be below review_from")
+    return problems
 
 
 def _scripts(shown: str) -> str:

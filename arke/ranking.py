@@ -65,14 +65,18 @@ def review_list(
     registration that RDAP gave, reckoned back from ``today``.
     """
     skip = frozenset(listed) | frozenset(exclude)
-    names: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
+    others: dict[str, list[str]] = {}  # a label may stand below several suffixes; hardly any does
     for name in owners:
         label = name.partition(".")[0]
-        if name not in skip and label not in skip:
-            names.setdefault(label, []).append(name)
+        if name in skip or label in skip:
+            continue
+        if names.setdefault(label, name) != name:
+            others.setdefault(label, []).append(name)
     imitating = dict(protected.scan(names.keys()))
     generated = model.generated(names.keys()) if model is not None else {}
-    lists = {name: known[name] for of in names.values() for name in of if name in known} if known else {}
+    every = [*names.values(), *(name for more in others.values() for name in more)]
+    lists = {name: known[name] for name in every if name in known} if known else {}
     earlier = before if isinstance(before, (set, frozenset, dict)) else frozenset(before or ())
     found = [
         _finding(
@@ -83,10 +87,10 @@ def review_list(
             new=before is not None and name not in earlier,
         )
         for label in imitating.keys() | generated.keys() | {name.partition(".")[0] for name in lists}
-        for name in names[label]
+        for name in (names[label], *others.get(label, ()))
     ]
     if before is not None and any(item.new for item in found):
-        fresh = [name for of in names.values() for name in of if name not in earlier]
+        fresh = [name for name in every if name not in earlier]
         found = _batches(found, fresh, owners if isinstance(owners, Mapping) else {})
     if registered and today is not None:
         found = [_dated(item, registered.get(item.name), today) for item in found]

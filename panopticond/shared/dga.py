@@ -94,17 +94,17 @@ class Model(msgspec.Struct, frozen=True):
 
     def generated(self, labels: Collection[str]) -> dict[str, float]:
         """The labels worth a look, with their scores; U-labels and short ones are passed over."""
-        usable = [label for label in labels if _usable(label)]
+        usable = _usable(labels)
         rare = self.rare
         return {label: self._scaled(raw) for label, raw in zip(usable, self.raws(usable), strict=True) if raw >= rare}
 
     def calibrated(self, labels: Sequence[str]) -> Model:
         """The model made at home in a TLD: half its names widen the tables, the other half set what is rare.
 
-        Of more than :data:`CALIBRATE_AT_MOST` usable names it takes so many, evenly spread over the alphabet. With
+        Of more than :data:`CALIBRATE_AT_MOST` usable names it takes so many, evenly spread over the list. With
         fewer than 2,000 the model stays as it is: one in 1000 could not be told from chance.
         """
-        usable = sorted({label for label in labels if _usable(label)})
+        usable = _usable(dict.fromkeys(labels))
         if len(usable) < 2000:
             return self
         usable = usable[:: math.ceil(len(usable) / CALIBRATE_AT_MOST)]
@@ -123,8 +123,8 @@ def bulk_installed() -> bool:
     return util.find_spec("numpy") is not None
 
 
-def _usable(label: str) -> bool:
-    return len(label) >= SHORTEST and label.isascii() and label[:4] != "xn--"
+def _usable(labels: Iterable[str]) -> list[str]:
+    return [label for label in labels if len(label) >= SHORTEST and label.isascii() and label[:4] != "xn--"]
 
 
 def _widened(tables: tuple[bytes, bytes, bytes], learn: Sequence[str]) -> tuple[bytes, bytes, bytes]:

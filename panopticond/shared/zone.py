@@ -59,7 +59,7 @@ def read_names(path: str | Path) -> list[str]:
     names = []
     with Lines(Path(path)) as lines:
         for _, raw in lines:
-            text = re.split(rb"[#;]", raw, maxsplit=1)[0].strip()
+            text = (re.split(rb"[#;]", raw, maxsplit=1)[0] if b"#" in raw or b";" in raw else raw).strip()
             if text:
                 names.append(text.decode("utf-8", "replace").lower().rstrip("."))
     return names
