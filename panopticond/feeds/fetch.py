@@ -175,7 +175,7 @@ def _retry_after(text: str, now: dt.datetime) -> float:
         return min(float(text[:10]), RETRY_AFTER_LIMIT)
     try:
         when = email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     if when.tzinfo is None:
         when = when.replace(tzinfo=dt.UTC)

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 from collections.abc import Callable
 
 import trio
+from msgspec.structs import replace
 
 from panopticond.feeds.catalogue import FeedSpec
+from panopticond.feeds.health import Attempt, assess
 from panopticond.feeds.notify import heed_notify
 from panopticond.feeds.visit import Memory, visit
 from panopticond.shared.clock import Clock
+from panopticond.shared.errors import StoreError
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names
 from panopticond.store.interface import FeedHealth, Store, Watch
@@ -23,6 +27,8 @@ from panopticond.store.interface import FeedHealth, Store, Watch
 JITTER_SHARE = 0.05
 """Of the interval: so that a hundred followers do not ask a provider in the same second."""
 FIRST_RETRY_SECONDS = 300.0
+
+log = logging.getLogger(__name__)
 
 
 async def follow(
@@ -35,7 +41,10 @@ async def follow(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Visit a feed for ever; ``on_new`` gets the watch of every new indicator. StoreError escapes."""
+    """Visit a feed for ever; ``on_new`` gets the watch of every new indicator.
+
+    Nothing that goes wrong in a visit ends the others: it is a state of the feed. StoreError escapes at the start only.
+    """
     health = await store.feed_health(spec.name)
     wait, failures, memory, bell = 0.0, 0, Memory(), _Bell()
     async with trio.open_nursery() as nursery:
@@ -46,8 +55,30 @@ async def follow(
             await bell.sleep_until(
                 clock, due(health, spec, wait, failures, clock.now()), soonest(health, spec, wait, clock.now())
             )
-            health, wait = await visit(spec, store, http, names, clock.now(), on_new, memory)
+            now = clock.now()
+            try:
+                health, wait = await visit(spec, store, http, names, now, on_new, memory)
+            except Exception as error:  # noqa: BLE001 - one feed's body must not end the daemon
+                health, wait = await _failed(health, spec, store, now, error), 0.0
             failures = failures + 1 if health.state == "UNREACHABLE" else 0
+
+
+async def _failed(health: FeedHealth, spec: FeedSpec, store: Store, now: dt.datetime, error: Exception) -> FeedHealth:
+    """The last resort: the store would not write, or no reader of ours foresaw this body; the next visit tries again.
+
+    A defect of ours is logged whole and stands in the ledger as PARSE.
+    """
+    try:
+        if isinstance(error, StoreError):
+            raise error
+        log.error("feed %s: a visit met a defect of ours", spec.name, exc_info=error)
+        sentence = f"a defect of ours: {type(error).__name__} in reading it; the log has the rest, please report it"
+        health = assess(await store.feed_health(spec.name), spec, Attempt(now, "defect", sentence))
+        await store.record_feed_health(health)
+    except StoreError as unwritten:
+        log.warning("feed %s: a visit is lost and will be made again: %s", spec.name, unwritten)
+        return replace(health, state="UNREACHABLE", reason=str(unwritten), last_attempt=now)
+    return health
 
 
 class _Bell:

@@ -25,7 +25,9 @@ REJECTED_SHARE = 0.5
 PLAUSIBLE = frozenset({"OK", "STALE", "SHRUNK"})
 """States whose last body was read whole; its validators may be sent back to the server."""
 
-Result = Literal["body", "partial", "unchanged", "auth", "rate-limited", "unreachable"]
+Result = Literal["body", "partial", "unchanged", "auth", "rate-limited", "unreachable", "defect"]
+
+_WITHOUT_BODY = {"auth": "AUTH", "rate-limited": "RATE-LIMITED", "defect": "PARSE"}
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -50,7 +52,7 @@ def assess(previous: FeedHealth, spec: FeedSpec, attempt: Attempt) -> FeedHealth
     elif attempt.result == "unchanged":
         health = _after_unchanged(previous, spec, attempt)
     else:
-        state = {"auth": "AUTH", "rate-limited": "RATE-LIMITED"}.get(attempt.result, "UNREACHABLE")
+        state = _WITHOUT_BODY.get(attempt.result, "UNREACHABLE")
         health = msgspec.structs.replace(previous, state=state, reason=attempt.sentence)
     since = previous.since if previous.state == health.state and previous.since is not None else attempt.at
     return msgspec.structs.replace(health, since=since, last_attempt=attempt.at)
@@ -139,5 +141,8 @@ def _median(counts: tuple[int, ...]) -> float:
 def _time(text: str | None, now: dt.datetime) -> dt.datetime | None:
     if text is None:
         return None
-    when = parse_rfc3339(text)
+    try:
+        when = parse_rfc3339(text)
+    except (ValueError, OverflowError):
+        return None
     return min(when, now)  # a row from the future says nothing about freshness

@@ -70,7 +70,7 @@ async def visit(
     health = assess(previous, spec, attempt)
     if may_end_sightings(health, attempt):
         await store.end_listing(spec.name, now)
-    elif attempt.result == "unchanged":
+    elif attempt.result == "unchanged" and health.state != "SHRUNK":  # what a shrunk list left out is not in it again
         await store.touch_listing(spec.name, now)
     await store.record_feed_health(health)
     if health.state != previous.state:
@@ -143,7 +143,7 @@ class _Listing:
 async def _read_body(listing: _Listing, spool: BinaryIO, names: Names, fetched: Fetched) -> tuple[Result, str, Tally]:
     spec = listing.spec
     try:
-        mapping = None if spec.map_file is None else read_map(spec.map_file)
+        mapping = None if spec.map_file is None else await trio.to_thread.run_sync(read_map, spec.map_file)
     except ConfigurationError as error:
         return "partial", f"the mapping cannot be read: {error}", Tally()
     body = Body(spool, spec.max_inflated_bytes)

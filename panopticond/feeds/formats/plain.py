@@ -52,9 +52,10 @@ def parse_hosts_file(lines: Iterable[bytes]) -> Iterator[Parsed]:
             yield TOO_LONG
             continue
         text = text_of(line).partition("#")[0]
-        if not text or text.startswith(_COMMENT):
+        words = text.split()
+        if not words or text.startswith(_COMMENT):
             continue
-        address, *names = text.split()
+        address, *names = words
         if not names:
             yield BadRow("no-name-after-address")
         elif not _looks_like_address(address):

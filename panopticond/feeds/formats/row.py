@@ -53,6 +53,7 @@ TOO_LONG = BadRow("line-too-long")
 SHORT = BadRow("too-few-fields")
 NO_RECORD = BadRow("no-value-in-record")
 
+_FIRST_YEAR = 1000  # before it a year is no four digits, and no threat is so old
 JST = dt.timezone(dt.timedelta(hours=9))
 
 
@@ -69,7 +70,7 @@ def when(text: str, zone: dt.tzinfo = UTC) -> str | None:
     """RFC 3339 UTC for the times feeds write (ISO 8601, a blank or slashes in it); None for anything else."""
     try:
         parsed = dt.datetime.fromisoformat(text)
-        if len(text) == 19 and zone is UTC:
+        if zone is UTC and _as_published(text):
             return f"{text[:10]}T{text[11:]}Z"
     except ValueError:
         text = text.strip().removesuffix(" UTC")
@@ -78,13 +79,17 @@ def when(text: str, zone: dt.tzinfo = UTC) -> str | None:
         except ValueError:
             return None
     if parsed.tzinfo is None:
-        if zone is UTC and len(text) == 19:
-            return f"{text[:10].replace('/', '-')}T{text[11:]}Z"
         parsed = parsed.replace(tzinfo=zone)
     try:
-        return rfc3339(parsed)
+        parsed = parsed.astimezone(UTC)
     except (OverflowError, ValueError):
         return None
+    return rfc3339(parsed) if parsed.year >= _FIRST_YEAR else None
+
+
+def _as_published(text: str) -> bool:
+    """Whether a readable time stands exactly as ``YYYY-MM-DD?HH:MM:SS``: four signs in it and no zone say so."""
+    return len(text) == 19 and text[4] == text[7] == "-" and text[13] == text[16] == ":" and text[0] != "0"
 
 
 def text_in(record: Any, *keys: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import gzip
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,10 +15,13 @@ import trio
 from panopticond.feeds.catalogue import FeedSpec
 from panopticond.feeds.follow import due, follow
 from panopticond.feeds.visit import visit
+from panopticond.model import Indicator
 from panopticond.shared.clock import Clock
+from panopticond.shared.errors import StoreError
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy
-from panopticond.store.interface import FeedHealth
+from panopticond.store.interface import FeedHealth, Watch
+from panopticond.store.sqlite import open_store
 from tests.panopticond.feeds.server import Answer, FeedServer, MemoryStore
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -232,3 +236,97 @@ async def test_no_room_and_no_mapping(nursery: trio.Nursery, tmp_path: Path) -> 
     site.spec = FeedSpec("lab", site.spec.url, "csv", map_file=str(tmp_path / "gone.toml"))
     assert (await site.visit()).state == "PARSE"
     assert site.store.listed("lab") == listed
+
+
+class Sick:
+    """A store that cannot be written at first, and names that fail on one host as a defect of ours would."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store, self.writes = store, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    async def record_listing(self, feed: str, seen: dt.datetime, batch: Sequence[Indicator]) -> list[Watch]:
+        self.writes += 1
+        if self.writes == 1:
+            raise StoreError("the database cannot be written: database is locked")
+        return await self.store.record_listing(feed, seen, batch)
+
+
+class Defective:
+    """Names that fail in a way nobody foresaw."""
+
+    last_labels = None
+    broken = True
+
+    def place(self, host: str) -> Any:
+        if self.broken:
+            raise ZeroDivisionError
+        return NAMES.place(host)
+
+
+async def followed(site: Site, store: Any, names: Any, until: Callable[[], bool]) -> None:
+    """Follow the site's feed at many times the speed until something is so."""
+    clock = Clock(dt.datetime.now(dt.UTC), 6000.0)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(follow, site.spec, store, site.http, names, clock, lambda watch: site.new.append(watch.id))
+        with trio.fail_after(5):
+            while not until():  # noqa: ASYNC110 - what is awaited is in a store, which rings nothing
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_store_that_will_not_write_for_a_moment(nursery: trio.Nursery) -> None:
+    """A locked database loses one visit and not the daemon; the next one brings everything."""
+    site = await Site(nursery, every=600.0).open()
+    sick = Sick(site.store)
+    await followed(site, sick, NAMES, lambda: site.store.health.get("lab", FeedHealth("lab")).state == "OK")
+    assert sick.writes == 2
+    assert len(site.new) == 21
+
+
+async def test_a_defect_of_ours_is_a_state(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
+    """What no reader foresaw is PARSE, with its traceback in the log; the feed recovers when it can be read."""
+    site, names = await Site(nursery, every=600.0).open(), Defective()
+
+    def parsed() -> bool:
+        return site.store.health.get("lab", FeedHealth("lab")).state == "PARSE"
+
+    await followed(site, site.store, names, parsed)
+    assert "a defect of ours: ZeroDivisionError" in site.store.health["lab"].reason
+    assert "Traceback" in caplog.text
+    names.broken = False
+    await followed(site, site.store, names, lambda: not parsed())
+    assert site.store.health["lab"].state == "OK"
+
+
+async def test_what_a_shrunk_list_left_out_was_not_seen_again(site: Site) -> None:
+    """The same short body again says nothing of the sightings it does not hold."""
+    for at in range(4):
+        site.reply = (200, {}, BODY + f"http://h{at}.yy/\n".encode())
+        await site.visit()
+    last = site.store.sightings["lab", "http://h19.zz/x"]
+    site.reply = (200, {"etag": '"short"'}, BODY[:60])
+    assert (await site.visit()).state == "SHRUNK"
+    assert (await site.visit()).state == "SHRUNK"
+    assert site.store.sightings["lab", "http://h19.zz/x"] == last
+
+
+@pytest.mark.parametrize("name", ["phishtank-json", "json", "certpl-json", "hosts-file"])
+async def test_half_a_surrogate_anywhere(nursery: trio.Nursery, name: str, tmp_path: Path) -> None:
+    """JSON can bring half of a surrogate pair in every field: the real store records what is left and goes on."""
+    half = "\\ud800"
+    bodies = {
+        "phishtank-json": f'[{{"phish_id":"1{half}","url":"http://a.zz/{half}","submission_time":"{half}"}}]',
+        "json": f'[{{"id":"{half}","url":"http://a.zz/{half}","date":"2026-01-01{half}10:10:10"}}]',
+        "certpl-json": f'[{{"RegisterPositionId":"{half}","DomainAddress":"a.zz","InsertDate":"{half}"}}]',
+        "hosts-file": "0.0.0.0 a.zz\n\u00a0\n\x1f\n\x00\u00a0\x00\n\x1f # x\n",
+    }
+    site = await Site(nursery, format=name).open()
+    site.reply = (200, {}, bodies[name].encode())
+    async with await open_store(tmp_path / "p.db") as store:
+        health, _ = await visit(site.spec, store, site.http, NAMES, NOW, lambda watch: site.new.append(watch.id))
+        assert (health.state, health.indicators) == ("OK", 1)
+        assert [standing.subject.domain async for standing in store.standings("zz")] == ["a.zz"]
+    assert len(site.new) == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from panopticond.feeds.formats import FORMATS
 from panopticond.feeds.formats.mapped import read_map
-from panopticond.feeds.formats.row import BadRow, OutOfScope, Parsed, Row
+from panopticond.feeds.formats.row import BadRow, OutOfScope, Parsed, Row, when
 from panopticond.feeds.ingest import Ingest
 from panopticond.feeds.lines import lines
 from panopticond.shared.errors import ConfigurationError
@@ -401,3 +401,22 @@ def test_what_fuzzing_found(form: str, body: bytes) -> None:
             assert (indicator.source_id or "").isprintable()
     tally = ingest.tally
     assert tally.rows == tally.indicators + tally.out_of_scope + tally.rejected_rows
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-01-01 10:10:10", "2026-01-01T10:10:10Z"),
+        ("2026/01/01 10:10:10", "2026-01-01T10:10:10Z"),
+        ("2026-01-01T10:10+01", "2026-01-01T09:10:00Z"),
+        ("20260101T101010+0100", "2026-01-01T09:10:10Z"),
+        ("2026-W01-4T10:10:10", "2026-01-01T10:10:10Z"),
+        ("0001-01-01T00:00:00", None),
+        ("0001-01-01T00:00:00+05:00", None),
+        ("9999-12-31T23:59:59-05:00", None),
+        ("2026-01-01", "2026-01-01T00:00:00Z"),
+    ],
+)
+def test_times_as_feeds_write_them(text: str, time: str | None) -> None:
+    """Every ISO 8601 form means its own instant; a year nobody means, or one past the calendar, is no time."""
+    assert when(text) == time

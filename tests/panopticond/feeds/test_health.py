@@ -81,3 +81,9 @@ def test_stale_by_time() -> None:
 def test_a_row_from_the_future_says_nothing() -> None:
     """The newest time in a feed is never later than the visit."""
     assert assess(USUAL, SPEC, whole(100, newest="2031-01-01T00:00:00Z")).newest_row == NOW
+
+
+@pytest.mark.parametrize("newest", ["2026-01-01T10:10+01Z", "9999-12-31T23:59:59+99:00", "soon", ""])
+def test_a_time_that_is_none_is_no_time(newest: str) -> None:
+    """Whatever a parser took for the newest row's time, the ledger reads it or leaves what it knew."""
+    assert assess(USUAL, SPEC, whole(100, newest=newest)).newest_row is None
