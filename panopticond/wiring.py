@@ -22,6 +22,7 @@ from panopticond.judge.verdict import Listing, judge
 from panopticond.model import Absence, Round, Subject, Verdict
 from panopticond.probe.delegation import Delegations, ZonePolicy
 from panopticond.probe.dnsclient import DnsClient
+from panopticond.probe.dnsstream import Streams
 from panopticond.probe.guard import Guard, must_not_fetch
 from panopticond.probe.quad9 import Resolvers
 from panopticond.probe.registration import RdapServer, Registrations
@@ -101,7 +102,8 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(await open_store(Path(config.store.path)))
         to_authorities = await stack.enter_async_context(_dns(config, config.dns.rate_per_server))
-        to_resolvers = await stack.enter_async_context(_dns(config, config.quad9.rate))
+        plain = await stack.enter_async_context(_dns(config, config.quad9.rate))
+        to_resolvers = await stack.enter_async_context(_streams(config, plain, http))
         resolvers = Resolvers(
             to_resolvers,
             filtered=config.quad9.filtered,
@@ -161,6 +163,13 @@ def _listing(standing: Standing, *, absences: Mapping[str, Absence], critical: f
 
 def _dns(config: Config, rate: float) -> DnsClient:
     return DnsClient(rate_per_server=rate, timeout_seconds=seconds(config.dns.timeout), attempts=config.dns.attempts)
+
+
+def _streams(config: Config, plain: DnsClient, http: Http) -> Streams:
+    timeout = seconds(config.dns.timeout)
+    return Streams(
+        plain, http, rate_per_server=config.quad9.rate, timeout_seconds=timeout, attempts=config.dns.attempts
+    )
 
 
 def _delegations(config: Config, served: Sequence[Tld], client: DnsClient, guard: Guard) -> Delegations:

@@ -16,7 +16,8 @@ from importlib import resources
 import trio
 
 from panopticond.model import Observation
-from panopticond.probe.dnsclient import Answer, DnsClient, NoAnswer
+from panopticond.probe.dnsclient import Answer, NoAnswer
+from panopticond.probe.dnsstream import Asker
 
 _BLOCK_ERRORS = frozenset({15, 16, 17})
 """Blocked, Censored, Filtered (RFC 8914 4.16 to 4.18)."""
@@ -33,7 +34,7 @@ def shipped_sinkholes() -> tuple[str, ...]:
 
 
 class Resolvers:
-    """The filtering resolver and its unfiltered twin, ``address:port`` texts each, tried in order.
+    """The filtering resolver and its unfiltered twin, ``address:port`` (or tcp, tls, https) texts each, tried in order.
 
     ``sinkholes`` are addresses or networks beyond those shipped; ``hold_ip`` is, by TLD, where the registry sends held
     names; ``canary`` is a name the filter is known to block.
@@ -41,7 +42,7 @@ class Resolvers:
 
     def __init__(
         self,
-        client: DnsClient,
+        client: Asker,
         *,
         filtered: Sequence[str],
         unfiltered: Sequence[str],
