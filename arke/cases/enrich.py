@@ -116,7 +116,11 @@ class RdapSource:
             for contact in answer.contacts
             if contact.email is not None and contact.role in _ROLES
         ]
-        problems = [contact.problem for contact in answer.contacts if contact.email is None and contact.problem]
+        problems = [  # why a holder's contact has none; a registrar without one explains nothing
+            contact.problem
+            for contact in answer.contacts
+            if contact.email is None and contact.problem and contact.role not in ("registrar", "abuse")
+        ]
         return assemble(
             domain,
             found,

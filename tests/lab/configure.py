@@ -191,7 +191,7 @@ def _vantage(places: Places, ports: Ports, name: str, country: str) -> dict[str,
 def _arke(world: World, ports: Ports, places: Places, public_key: str) -> dict[str, Any]:
     tld = world.tlds[0]
     rdap: dict[str, Any] = {
-        "url": f"http://127.0.0.1:{ports.rdap}/registry/",
+        "url": f"http://127.0.0.1:{ports.rdap}/{'registry' if world.seed % 2 else 'reddog'}/",
         "username": "arke",
         "password_file": str(places.keys / "rdap"),
         "rate": 1000.0,

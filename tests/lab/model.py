@@ -235,7 +235,7 @@ class Ports(msgspec.Struct, frozen=True):
     tranco: int = 0
     """HTTP; ``/top-1m.csv.zip``."""
     rdap: int = 0
-    """HTTP; public at ``/public/``, with contacts and Basic authentication at ``/registry/``."""
+    """HTTP; public at ``/public/``, with contacts and Basic authentication at ``/registry/``, as RedDog at ``/reddog/``."""
     smtp: int = 0
     control: int = 0
     """HTTP; the lab's own: ``/mails`` (accepted mails as JSON), ``/requests`` (counts), ``/control`` (the control page)."""

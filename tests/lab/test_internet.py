@@ -13,7 +13,9 @@ import dns.rcode
 import pytest
 import trio
 
+from arke.cases.enrich import RdapSource
 from panopticond.shared.clock import Clock
+from panopticond.shared.http import Http
 from tests.lab.internet import serve_internet
 from tests.lab.model import (
     Behaviour,
@@ -153,6 +155,24 @@ async def test_contacts_need_the_credentials(ports: Ports) -> None:
     assert b"holder@mail-a.zz.example" in await _request(ports.rdap, text)
     for path in ("/registry/domain/a.zz", "/public/domain/a.zz"):
         assert b"holder@" not in await _request(ports.rdap, f"GET {path} HTTP/1.1\r\n\r\n")
+
+
+async def test_reddog_redacts_in_silence_and_is_crowded_at_times(ports: Ports) -> None:
+    """Wrong credentials get a 200 with a remark and no address, which the canary finds out; a 429 page passes by itself."""
+    url = f"http://127.0.0.1:{ports.rdap}/reddog/"
+
+    def source(password: str) -> RdapSource:
+        auth = ("arke", password)
+        return RdapSource(Http("t"), url, auth=auth, rate_per_second=1000.0, timeout_seconds=5.0, own=[])
+
+    known, stranger = source("lab-rdap"), source("wrong")
+    assert await known.canary("nic.zz") == ""
+    assert "name, password and rights" in await stranger.canary("nic.zz")
+    assert (await stranger.contacts("a.zz")).problem == "redacted"
+    for _ in range(12):
+        found = await known.contacts("a.zz")
+        assert [contact.address for contact in found.contacts][:1] == ["holder@mail-a.zz.example"]
+    assert b"HTTP/1.1 400" in await _request(ports.rdap, "GET /reddog/domain/A.zz HTTP/1.1\r\n\r\n")
 
 
 async def test_mail_is_kept_greylisted_or_rejected(ports: Ports, tmp_path: Path) -> None:

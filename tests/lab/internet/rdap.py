@@ -17,13 +17,20 @@ from tests.lab.internet.state import Internet
 from tests.lab.model import Party, Registration
 
 CREDENTIALS = "arke:lab-rdap"
+REGISTRY = ("registry", "reddog")
+CROWDED = 10
+"""Each so manieth question to RedDog comes while too many others are asked."""
 JSON = {"Content-Type": "application/rdap+json"}
 CANARY = "nic"
 """``nic.<tld>``: a name whose contact must come back."""
 
 
 class Rdap:
-    """``/public/domain/<name>`` and ``/registry/domain/<name>``."""
+    """``/public/domain/<name>``, ``/registry/domain/<name>`` and ``/reddog/domain/<name>``.
+
+    ``reddog`` behaves as NICMx's server does: wrong credentials get a 200 whose private fields are gone, with a remark;
+    no RFC 9537; names that are not lower case are refused; now and then a container's 429 page without Retry-After.
+    """
 
     def __init__(self, state: Internet) -> None:
         self._state = state
@@ -32,13 +39,18 @@ class Rdap:
     def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Reply:
         parts = target.partition("?")[0].strip("/").split("/")
         self._state.requests[f"rdap-{parts[0]}"] += 1
-        if method != "GET" or len(parts) != 3 or parts[0] not in ("public", "registry") or parts[1] != "domain":
+        if method != "GET" or len(parts) != 3 or parts[0] not in ("public", *REGISTRY) or parts[1] != "domain":
             return _problem(404, "no such path")
+        reddog = parts[0] == "reddog"
+        if reddog and parts[2] != parts[2].lower():
+            return _problem(400, "a mixture of labels")
+        if reddog and self._state.requests["rdap-reddog"] % CROWDED == 0:
+            return 429, {"Content-Type": "text/html"}, b"<html>Too many simultaneous requests!</html>"
         name = parts[2].lower()
         expected = "Basic " + base64.b64encode(CREDENTIALS.encode()).decode()
-        private = parts[0] == "registry" and headers.get("authorization") == expected
+        private = parts[0] in REGISTRY and headers.get("authorization") == expected
         if name in (f"{CANARY}.{tld}" for tld in self._state.world.tlds):
-            return self._object(name, _canary(name), private=private)
+            return self._object(name, _canary(name), private=private, reddog=reddog)
         domain = self._state.domains.get(name)
         registration = domain.registration if domain else None
         if registration is None:
@@ -47,11 +59,11 @@ class Rdap:
             registration = Registration(registered=self._state.world.start.replace(year=2019))
         if not registration.found:
             return _problem(404, "not found")
-        if parts[0] == "registry":
+        if parts[0] in REGISTRY:
             trouble = self._trouble(name, registration)
             if trouble is not None:
                 return trouble
-        return self._object(name, registration, private=private)
+        return self._object(name, registration, private=private, reddog=reddog)
 
     def _trouble(self, name: str, registration: Registration) -> Reply | None:
         self._asked[name] += 1
@@ -72,7 +84,7 @@ class Rdap:
             return self._object("other-" + name, other, private=True)
         return None
 
-    def _object(self, name: str, registration: Registration, *, private: bool) -> Reply:
+    def _object(self, name: str, registration: Registration, *, private: bool, reddog: bool = False) -> Reply:
         entities = [_registrar(registration)]
         redacted: list[dict[str, Any]] = []
         if private:
@@ -80,20 +92,34 @@ class Rdap:
                 entities.append(_entity(party, number))
                 if party.style == "redacted-9537":
                     redacted.append({"name": {"description": f"{party.roles[0]} email"}, "method": "removal"})
+        elif reddog:
+            entities += [_without_privates(_entity(party, number)) for number, party in enumerate(registration.parties)]
         events = []
         if registration.registered is not None:
             events.append({"eventAction": "registration", "eventDate": rfc3339(registration.registered)})
         body = {
-            "rdapConformance": ["rdap_level_0", "redacted"],
+            "rdapConformance": ["rdap_level_0"] if reddog else ["rdap_level_0", "redacted"],
             "objectClassName": "domain",
             "handle": f"D-{name}",
             "ldhName": name,
             "status": list(registration.statuses),
             "events": events,
             "entities": entities,
-            "redacted": redacted,
         }
+        if not reddog:
+            body["redacted"] = redacted
         return 200, JSON, json.dumps(body).encode()
+
+
+def _without_privates(entity: dict[str, Any]) -> dict[str, Any]:
+    """What RedDog leaves of an entity for somebody it does not know."""
+    text = "Some of the data in this object has been removed"
+    remark = {"title": "Data Policy", "type": "object truncated due to authorization", "description": [text]}
+    return {key: value for key, value in entity.items() if key != "vcardArray"} | {
+        "vcardArray": _card(""),
+        "status": ["private"],
+        "remarks": [remark],
+    }
 
 
 def _canary(name: str) -> Registration:
