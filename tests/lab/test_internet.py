@@ -170,8 +170,7 @@ async def test_reddog_redacts_in_silence_and_is_crowded_at_times(ports: Ports) -
     assert "name, password and rights" in await stranger.canary("nic.zz")
     assert (await stranger.contacts("a.zz")).problem == "redacted"
     for _ in range(12):
-        found = await known.contacts("a.zz")
-        assert [contact.address for contact in found.contacts][:1] == ["holder@mail-a.zz.example"]
+        assert (await known.contacts("a.zz")).problem == "placeholder"  # seen, and at an example name
     assert b"HTTP/1.1 400" in await _request(ports.rdap, "GET /reddog/domain/A.zz HTTP/1.1\r\n\r\n")
 
 
