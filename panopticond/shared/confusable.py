@@ -50,6 +50,12 @@ def fold(text: str) -> str:
     return text if text.isascii() else "".join(map(_fold_letter, text.lower()))
 
 
+def marks_only(text: str) -> bool:
+    """Whether a text is no ASCII, yet differs from it by marks on Latin letters only, as words of many languages do."""
+    bare = "".join(char for char in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(char))
+    return bare.isascii() and not text.isascii()
+
+
 def skeletons(blob: bytes) -> bytes:
     """The skeleton of ASCII text, or of many labels with newlines between them, in one pass."""
     shapes = blob.translate(_TABLE).replace(b"vv", b"w")

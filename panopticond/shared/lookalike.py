@@ -217,7 +217,7 @@ class Protected:
             yield from self._unknown_letters(folded, shown)
             return
         if folded in self.brands:
-            yield self._same(folded, foreign)
+            yield self._same(folded, foreign, marks_only=confusable.marks_only(shown))
         yield from self._shapes(folded, foreign)
         if len(folded) > 1:
             yield from self._slips(folded, foreign)
@@ -225,7 +225,9 @@ class Protected:
             yield from self._around(folded, foreign)
             yield from self._sound(folded, foreign)
 
-    def _same(self, brand: str, foreign: str) -> Hit:
+    def _same(self, brand: str, foreign: str, *, marks_only: bool = False) -> Hit:
+        if marks_only:  # words of another language differ so from short names: home and hõme
+            return Hit(brand, "homoglyph", 0, f"{foreign}reads {brand}", min(0.95, 0.5 + 0.06 * len(brand)))
         if foreign:
             return Hit(brand, "homoglyph", 0, f"{foreign}reads {brand}", 0.97)
         return Hit(brand, "homoglyph", 0, "the protected name itself", 0.9)
@@ -289,7 +291,8 @@ class Protected:
         words = [_DIGITS.sub("", word) for text in rest for word in text.split("-")]
         tld = after.strip("-").split("-", 1)[0]
         if tld in _GLUED_TLDS or (tld in _TLDS and after.startswith("-")):
-            return Hit(brand, "tld-in-label", 0, f"{foreign}{brand} with .{tld} written into the label", 0.9)
+            score = 0.75 if tld not in _GLUED_TLDS else 0.9 if after.startswith("-") else 0.8
+            return Hit(brand, "tld-in-label", 0, f"{foreign}{brand} with .{tld} written into the label", score)
         token = brand in tokens
         if not token and len(brand) < INSIDE_LENGTH and len(words) == 1 and words[0] and not self._lure(words[0]):
             return None  # a short name at one end of a longer word: most of what comes here
