@@ -72,6 +72,8 @@ class Figures(msgspec.Struct, frozen=True):
     states: dict[str, int]
     threats: tuple[ThreatCount, ...]
     total: ThreatCount
+    before: ThreatCount
+    """The total of the snapshot before; None where it was unknown, or there was none."""
     classes: dict[str, int]
     delegations: dict[str, int]
     rate: Rate | None
@@ -104,6 +106,7 @@ def figures(tables: Mapping[str, Sequence[Any]]) -> Figures:
         states=_by_dimension(rows, "indicators_by_state"),
         threats=tuple(_threat(value, threat) for threat in THREATS),
         total=total,
+        before=_threat(value, "", "_before"),
         classes=_by_dimension(rows, "validated_domains_by_class"),
         delegations=_by_dimension(rows, "listed_domains_by_delegation"),
         rate=None if rate is None else Rate(rate.value, rate.low or 0.0, rate.high or 0.0),
@@ -128,9 +131,9 @@ def defang(text: str) -> str:
     return f"{scheme.replace('tt', 'xx')}://{host.replace('.', '[.]')}{slash}{path}"
 
 
-def _threat(value: Mapping[tuple[str, str, str], float], threat: str) -> ThreatCount:
+def _threat(value: Mapping[tuple[str, str, str], float], threat: str, suffix: str = "") -> ThreatCount:
     def known(name: str) -> int | None:
-        found = value.get((name, threat, ""), UNKNOWN)
+        found = value.get((name + suffix, threat, ""), UNKNOWN)
         return None if found == UNKNOWN else int(found)
 
     return ThreatCount(threat, known("listed_domains"), known("validated_domains"))

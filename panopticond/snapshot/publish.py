@@ -34,6 +34,8 @@ RETRY_SECONDS = 300.0
 """Policy seconds before a failed publication is tried again."""
 MISSED_DAYS = 31
 """No more snapshots than this are made up for after downtime."""
+BEFORE = ("listed_domains", "validated_domains")
+"""Figures of the snapshot before that stand in the next as ``..._before``: what changed."""
 _DAY = dt.timedelta(days=1)
 _log = logging.getLogger(__name__)
 
@@ -86,6 +88,9 @@ async def _publish(
     key, keys_next = await trio.to_thread.run_sync(signer, press, directory, now)
     with Spool(directory) as spool:
         built = await build(store, tld, today.feeds, terms, veil=press.veil, spool=spool, lookalike=press.lookalike)
+        if previous is not None:
+            before = directory / str(previous.serial)
+            built.tables["aggregate"] += await trio.to_thread.run_sync(tree.figures_before, before, BEFORE)
         said = tree.Said(
             terms=terms,
             expires=terms.end + press.expires,

@@ -12,9 +12,10 @@ import datetime as dt
 import fcntl
 import gzip
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,7 @@ from panopticond.shared.errors import RefusedError
 from panopticond.shared.minisign import PublicKey, SecretKey, sign
 from panopticond.shared.records import write_records
 from panopticond.shared.snapshot import Manifest, ManifestFile
+from panopticond.shared.tables import AggregateRow
 from panopticond.snapshot import files
 from panopticond.snapshot.build import Built
 from panopticond.snapshot.conclude import Terms
@@ -134,6 +136,19 @@ def announced_since(directory: Path, key: str) -> dt.datetime | None:
             if key in manifest.keys_next:
                 return manifest.issued_at
     return None
+
+
+def figures_before(path: Path, names: Collection[str]) -> list[AggregateRow]:
+    """Figures of a published snapshot, each as ``NAME_before``; none where it is gone or cannot be read."""
+    try:
+        rows = json.loads((path / snapshot.AGGREGATES).read_bytes())["aggregates"]
+        return [
+            AggregateRow(f"{row['name']}_before", row["threat"], row["dimension"], float(row["value"]), None, None)
+            for row in rows
+            if row["name"] in names
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def serials(directory: Path) -> list[int]:

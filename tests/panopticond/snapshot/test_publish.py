@@ -323,3 +323,16 @@ async def test_a_failure_is_told_and_the_next_run_mends_it(tmp_path: Path) -> No
             nursery.cancel_scope.cancel()
     assert "mend the disk" in told[0]
     assert verify_tree(root / "zz" / str(ledger.publications[1].serial), [press(root).key.public]).late
+
+
+async def test_the_figures_before_stand_beside_todays(tmp_path: Path) -> None:
+    """The second snapshot carries the first's totals; the first has none, and the report says so of neither."""
+    ledger = world()
+    reports = []
+    for hours in (0, 1):
+        await publish_tld(press(tmp_path), ledger, TLD, TODAY, NOW + hours * HOUR)
+        reports.append(json.loads((tmp_path / "zz/latest/report.json").read_bytes()))
+    assert reports[0]["before"] == {"threat": "", "listed": None, "validated": None}
+    assert reports[1]["before"] == reports[0]["total"]
+    count = reports[0]["total"]["validated"]
+    assert f"before: {count}<" in (tmp_path / "zz/latest/report.html").read_text()
