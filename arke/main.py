@@ -253,8 +253,6 @@ async def _send_notices(desk: Desk, done: trio.Event) -> None:
         )
         for item in sent:
             log.info("notice %s for %s: %s %d", item.message_id, " ".join(item.case_ids), item.state, item.reply_code)
-            if item.state == "withdrawn":
-                await rooms.ledger.reopen_step(item.case_ids)
         if sent:
             await rooms.ledger.tidy()
         down = any(item.state == "retry" and item.reply_code in (0, 421) for item in sent)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import msgspec
 
+from arke import lock
 from arke.cases.enrich import CsvSource, RdapSource, Source
 from arke.cases.follow import Follower
-from arke.cases.ledger import Ledger
+from arke.cases.ledger import Ledger, reopen
 from arke.cases.recheck import Rechecker
 from arke.config import Account, Config, Mosapi, Rdap
 from arke.mail import template
@@ -60,9 +61,12 @@ class Rooms(msgspec.Struct, frozen=True):
 
 
 @contextlib.asynccontextmanager
-async def open_rooms(config: Config, *, drafts: Path | None = None, trace: bool = True) -> AsyncIterator[Rooms]:
+async def open_rooms(
+    config: Config, *, drafts: Path | None = None, trace: bool = True, alone: bool = True
+) -> AsyncIterator[Rooms]:
     """Open every room; ``drafts`` set, or a dry run, or no source of contacts, means that mails are written, not sent.
 
+    Whoever may send notices is ``alone``: it holds the state directory's lock; a preview never needs it.
     Raises ConfigurationError (secrets, templates) and StoreError before anything is asked of the network.
     """
     clock = Clock.from_settings(config.clock, lab=config.lab)
@@ -74,7 +78,12 @@ async def open_rooms(config: Config, *, drafts: Path | None = None, trace: bool 
     templates = template.load(Path(config.template) if config.template else None)
     _suppression(config)
     async with contextlib.AsyncExitStack() as stack:
+        if alone and trace:
+            stack.enter_context(lock.held(state))
         ledger = await stack.enter_async_context(Ledger.open(state))
+        outbox = Outbox(ledger.run, withdrawn=reopen)
+        if alone and trace:
+            await outbox.recover()
         client = dns_client(config)
         await stack.enter_async_context(client)
         delegations = delegations_of(config, client)
@@ -99,7 +108,7 @@ async def open_rooms(config: Config, *, drafts: Path | None = None, trace: bool 
             ledger=ledger,
             source=source,
             follower=follower,
-            outbox=Outbox(ledger.run),
+            outbox=outbox,
             mailer=mailer,
             snapshots={tld: snapshot_watch(config, tld, ledger, http) for tld in config.tlds},
             zones={tld: zone for tld in config.tlds if (zone := zone_watch(config, tld, http)) is not None},

@@ -16,6 +16,7 @@ from typing import IO
 import apsw
 import trio
 
+from arke import lock
 from arke.cases.erase import forget_address, forget_name
 from arke.cases.ledger import FILE, KEY_FILE, Ledger
 from arke.config import Config
@@ -45,7 +46,7 @@ async def forget(config: Config, what: str, *, objection: bool) -> None:
 
 async def bounce(config: Config, message: bytes, recipient: str | None) -> None:
     """Take one mail that came back, as a mail server pipes it; nothing is printed and nobody is answered."""
-    async with open_rooms(config) as rooms:
+    async with open_rooms(config, alone=False) as rooms:
         fate = await intake_of(rooms).take(message, rooms.clock.now(), recipient=recipient)
     if fate == "again":
         raise PanopticonError("arke bounce: the reply cannot be forwarded now; let the mail server try again")
@@ -74,7 +75,8 @@ async def restore(config: Config, file: Path, *, replace: bool) -> None:
             f"{state / FILE}: there is a ledger already; with --replace it is overwritten, and what it knew since "
             "the backup is lost: mails sent since then may go out again"
         )
-    await trio.to_thread.run_sync(_restore, state, file)
+    with lock.held(state):
+        await trio.to_thread.run_sync(_restore, state, file)
     print(f"{state}: restored from {file}")
 
 

@@ -116,6 +116,7 @@ class Ledger:
                 connection.execute(f"PRAGMA {setting}").fetchall()
             for schema in (SCHEMA, outbox.SCHEMA):
                 connection.execute(schema).fetchall()
+            outbox.migrate(connection)
         except (OSError, apsw.Error) as error:
             raise StoreError(f"{state}: the ledger cannot be opened: {error}; check the directory's owner") from error
         return cls(connection, key)
@@ -196,7 +197,7 @@ class Ledger:
 
     async def reopen_step(self, case_ids: Iterable[str]) -> None:
         """A notice was withdrawn before it left: the step stands open again for those who were not told."""
-        await self.run(lambda c: c.executemany("DELETE FROM cases WHERE id = ?", [(case_id,) for case_id in case_ids]))
+        await self.run(lambda c: reopen(c, tuple(case_ids)))
 
     async def wait_for_person(self, case_id: str, opening: dt.datetime, reason: str, now: dt.datetime) -> None:
         """Put a case in the queue for a reason, once an opening; a decision taken is never undone by this."""
@@ -267,6 +268,11 @@ class Ledger:
         return await self.run(count)
 
 
+def reopen(connection: apsw.Connection, case_ids: tuple[str, ...]) -> None:
+    """What :meth:`Ledger.reopen_step` does, inside the caller's transaction (the one that withdraws the notice)."""
+    connection.executemany("DELETE FROM cases WHERE id = ?", [(case_id,) for case_id in case_ids])
+
+
 def write_intents(connection: apsw.Connection, intents: Iterable[Intent]) -> None:
     """Write what is about to be sent, inside the caller's transaction (the outbox's own row stands in the same one)."""
     connection.executemany(
@@ -313,11 +319,12 @@ def _history(connection: apsw.Connection, case_id: str, opening: dt.datetime) ->
 
 
 def _decide(connection: apsw.Connection, entry: str, state: str, now: str) -> list[QueueEntry]:
-    column = "id" if entry.isdigit() else "case_id"
+    number = entry.isascii() and entry.isdigit() and len(entry) < 19  # more is no id, and no integer of SQLite's
+    column = "id" if number else "case_id"
     rows = connection.execute(
         f"UPDATE queue SET state = ?, decided_at = ? WHERE {column} = ? "  # noqa: S608 - one of two words of ours
         "RETURNING id, case_id, reason, state, at, decided_at",
-        (state, now, int(entry) if entry.isdigit() else entry),
+        (state, now, int(entry) if number else entry),
     )
     return [QueueEntry(*row) for row in rows]
 

@@ -13,8 +13,8 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from email import message_from_bytes
 from email.message import EmailMessage
+from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Literal
 
@@ -48,7 +48,7 @@ class Intake:
 
     async def take(self, message: bytes, now: dt.datetime, *, recipient: str | None = None) -> Fate:
         """What one mail was; ``recipient`` is its envelope's where the mail server tells it."""
-        found = await trio.to_thread.run_sync(lambda: parse(message, self._key, envelope_recipient=recipient))
+        found = await trio.to_thread.run_sync(_parsed, message, self._key, recipient)
         if isinstance(found, Bounce):
             if not found.final:
                 return "delayed"
@@ -58,7 +58,11 @@ class Intake:
         if isinstance(found, NotABounce) and found.reason not in {"reply", "no-status"}:
             log.info("a mail to the bounce address was not taken: %s", found.reason)
             return "foreign"
-        if is_automatic(message):
+        try:
+            automatic = is_automatic(message)
+        except Exception:  # noqa: BLE001 - as in _parsed
+            return "foreign"
+        if automatic:
             return "automatic"
         return await self._forward(message, now)
 
@@ -66,15 +70,24 @@ class Intake:
         if self._send is None or self._manager is None:
             return "foreign"
         reply = await self._send(forwarded(message, self._sender, self._manager, now))
-        if 200 <= reply.code < 300:
+        if 200 <= reply.code < 300 and reply.phase == "sent":
             log.info("a reply was forwarded to the manager")
             return "forwarded"
         return "foreign" if 500 <= reply.code < 600 else "again"
 
 
+def _parsed(message: bytes, key: bytes, recipient: str | None) -> Bounce | NotABounce:
+    """What a mail says; on one made to break them the library's readers may raise anything."""
+    try:
+        return parse(message, key, envelope_recipient=recipient)
+    except Exception as error:  # noqa: BLE001 - one hostile mail must not end the daemon
+        log.info("a mail to the bounce address cannot be read: %s", type(error).__name__)
+        return NotABounce("unreadable")
+
+
 def is_automatic(message: bytes) -> bool:
     """Whether a machine wrote it: RFC 3834's header, the older ones, or our own forwarding coming back."""
-    mail = message_from_bytes(message, policy=email.policy.compat32)
+    mail = BytesHeaderParser(policy=email.policy.compat32).parsebytes(message)
     submitted = str(mail.get("Auto-Submitted", "no")).split(";")[0].strip().lower()
     precedence = str(mail.get("Precedence", "")).strip().lower()
     marks = ("X-Autoreply", "X-Autorespond", LOOP_MARK, "List-Id")
@@ -82,16 +95,18 @@ def is_automatic(message: bytes) -> bool:
 
 
 def forwarded(message: bytes, sender: str, manager: str, now: dt.datetime) -> Notice:
-    """The mail to the manager with the reply attached as it came; its subject says nothing of who wrote (pure)."""
+    """The mail to the manager with the reply attached as it came; its subject says nothing of who wrote (pure).
+
+    The reply is opaque bytes: nothing a stranger wrote is parsed and written anew.
+    """
     mail = EmailMessage(policy=email.policy.SMTP)
     mail["From"], mail["To"], mail["Date"] = sender, manager, now
     mail["Subject"] = "[arke] A reply to a notice"
     mail["Auto-Submitted"], mail[LOOP_MARK] = "auto-forwarded", "1"
     mail.set_content("Somebody answered a notice. The answer is attached as it came; please write to them yourself.\n")
     part = EmailMessage(policy=email.policy.SMTP)
-    part["Content-Type"] = "message/rfc822"
-    part["Content-Disposition"] = 'attachment; filename="reply.eml"'
-    part.set_payload([message_from_bytes(message, policy=email.policy.compat32)])
+    part.set_content(message, maintype="application", subtype="octet-stream", cte="base64", filename="reply.eml")
+    del part["MIME-Version"]
     mail.make_mixed()
     mail.attach(part)
     return Notice("", (), "manager", 0, "manager", manager, sender, mail.as_bytes())

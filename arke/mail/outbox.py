@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS outbox (
   queued_at TEXT NOT NULL,
   checked_at TEXT NOT NULL,
   due_at TEXT NOT NULL,
+  first_at TEXT,
   settled_at TEXT,
   reply_code INTEGER,
   reply_text TEXT
@@ -82,7 +83,12 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 Look = Callable[[Notice], Awaitable[bool]]
-"""Whether a notice that waited more than an hour is still right; False withdraws it."""
+"""Whether a notice that waited more than an hour is still right by a look at the network; False withdraws it."""
+Standing = Literal["go", "wait", "withdraw"]
+Stands = Callable[[Notice], Awaitable[Standing]]
+"""Whether a notice may go by what is known here, asked before every attempt; ``wait`` leaves it due."""
+Withdrawn = Callable[[apsw.Connection, tuple[str, ...]], None]
+"""Told of the cases of a notice that was withdrawn, inside the transaction that settles it."""
 
 
 def enqueue(connection: apsw.Connection, notice: Notice, now: dt.datetime) -> bool:
@@ -112,6 +118,12 @@ def enqueue(connection: apsw.Connection, notice: Notice, now: dt.datetime) -> bo
     return True
 
 
+def migrate(connection: apsw.Connection) -> None:
+    """Add what the table of an older ledger lacks."""
+    if "first_at" not in {str(row[1]) for row in connection.execute("PRAGMA table_info(outbox)")}:
+        connection.execute("ALTER TABLE outbox ADD COLUMN first_at TEXT")
+
+
 def digest_of(message_id: str) -> str:
     """The part of a Message-ID that its VERP token repeats."""
     match = re.search(r"\.([0-9a-f]{20})@", message_id)
@@ -121,8 +133,21 @@ def digest_of(message_id: str) -> str:
 class Outbox:
     """The queue of notices; one instance a process, its rows in the ledger's database."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, withdrawn: Withdrawn | None = None) -> None:
         self._run = run
+        self._withdrawn = withdrawn
+
+    async def recover(self) -> int:
+        """Free what a sender that is no more was sending: nobody knows what became of it, so it is due again.
+
+        Only for the one process that holds the state directory's lock, before it sends. How many there were.
+        """
+
+        def free(connection: apsw.Connection) -> int:
+            connection.execute("UPDATE outbox SET state = 'unknown' WHERE state = 'sending' AND recipient IS NOT NULL")
+            return connection.changes()
+
+        return await self._run(free)
 
     async def put(self, notice: Notice, now: dt.datetime) -> bool:
         """Write the intent as its own transaction; see :func:`enqueue`."""
@@ -138,8 +163,7 @@ class Outbox:
         """Take a notice back that has not been settled; its address and body go with it."""
 
         def take(connection: apsw.Connection) -> bool:
-            _settle(connection, message_id, "withdrawn", now, Reply(0, reason, "withdrawn"))
-            return connection.changes() > 0
+            return self._withdraw(connection, message_id, now, Reply(0, reason, "withdrawn"))
 
         return await self._run(take)
 
@@ -155,11 +179,12 @@ class Outbox:
 
         return await self._run(mark)
 
-    async def next_due(self) -> dt.datetime | None:
-        """When the earliest unsettled notice is due, or None when the queue is empty."""
+    async def next_due(self, after: dt.datetime | None = None) -> dt.datetime | None:
+        """When the earliest unsettled notice is due, of those due later than ``after``; None when there is none."""
+        since = rfc3339(after) if after is not None else ""
         row = await self._run(
             lambda connection: connection.execute(
-                "SELECT min(due_at) FROM outbox WHERE recipient IS NOT NULL"
+                "SELECT min(due_at) FROM outbox WHERE recipient IS NOT NULL AND due_at > ?", (since,)
             ).fetchone()
         )
         return parse_rfc3339(str(row[0])) if row is not None and row[0] is not None else None
@@ -170,27 +195,31 @@ class Outbox:
         clock: Clock,
         *,
         look: Look | None = None,
+        stands: Stands | None = None,
         limit: int = 1000,
     ) -> list[Sent]:
         """One pass over what is due, in the order it was queued: one SMTP attempt each, its reply recorded at once.
 
-        A server that cannot be reached at all ends the pass: the rest stays due. ``look`` is asked again for a notice
-        whose last look is more than an hour old.
+        A server that cannot be reached at all ends the pass: the rest stays due. ``stands`` is asked before every
+        attempt, ``look`` for a notice whose last look is more than an hour old. What another sender holds is left to
+        it. ``limit`` counts attempts.
         """
         done: list[Sent] = []
         after = 0
-        for _ in range(limit):
+        while len(done) < limit:
             row = await self._run(lambda connection, after=after: _next(connection, clock.now(), after))  # type: ignore[misc]
             if row is None:
                 break
             queued = _queued(row)
             after = queued.seq
-            if look is not None and clock.now() - queued.checked_at > RECHECK_AFTER:
-                if not await look(queued.notice):
-                    reply = Reply(0, "no longer right when looked at again", "withdrawn")
-                    done.append(await self._record(queued, "withdrawn", clock.now(), reply))
-                    continue
-                await self._run(lambda connection, q=queued: _checked(connection, q, clock.now()))  # type: ignore[misc]
+            standing = await self._stands(queued, clock, stands, look)
+            if standing == "withdraw":
+                reply = Reply(0, "no longer right when looked at again", "withdrawn")
+                done.append(await self._record(queued, "withdrawn", clock.now(), reply))
+            if standing != "go" or not await self._run(
+                lambda connection, q=queued: _claim(connection, q.notice.message_id, clock.now())  # type: ignore[misc]
+            ):
+                continue
             reply = await self._attempt(queued, send)
             state = _state_after(queued, reply, clock.now())
             done.append(await self._record(queued, state, clock.now(), reply))
@@ -198,9 +227,29 @@ class Outbox:
                 break
         return done
 
+    async def _stands(self, queued: Queued, clock: Clock, stands: Stands | None, look: Look | None) -> Standing:
+        """What is known here first, then, after an hour, the look at the network, which is written down."""
+        standing = await stands(queued.notice) if stands is not None else "go"
+        if standing == "go" and look is not None and clock.now() - queued.checked_at > RECHECK_AFTER:
+            if not await look(queued.notice):
+                return "withdraw"
+            await self._run(lambda connection: _checked(connection, queued, clock.now()))
+        return standing
+
+    def _withdraw(self, connection: apsw.Connection, message_id: str, now: dt.datetime, reply: Reply) -> bool:
+        """Settle a notice as withdrawn and tell whose cases it spoke of; False when it was settled before."""
+        row = connection.execute(
+            "SELECT case_ids FROM outbox WHERE message_id = ? AND recipient IS NOT NULL", (message_id,)
+        ).fetchone()
+        if row is None:
+            return False
+        _settle(connection, message_id, "withdrawn", now, reply)
+        if self._withdrawn is not None:
+            self._withdrawn(connection, tuple(json.loads(str(row[0]))))
+        return True
+
     async def _attempt(self, queued: Queued, send: Callable[[Notice], Awaitable[Reply]]) -> Reply:
-        """Mark the row as being sent, then send it; refused content goes once more as plain text under the same id."""
-        await self._run(lambda connection: _sending(connection, queued.notice.message_id))
+        """Send a claimed row; refused content goes once more as plain text under the same id."""
         reply = await send(queued.notice)
         if reply.code >= 500 and " 5.7." in f" {reply.text}" and reply.phase == "data" and not queued.plain:
             plain = msgspec.structs.replace(queued.notice, message=without_attachments(queued.notice.message))
@@ -216,6 +265,8 @@ class Outbox:
             if state in DUE_STATES:
                 due = now + dt.timedelta(minutes=BACKOFF_MINUTES[min(queued.attempts, len(BACKOFF_MINUTES) - 1)])
                 await self._run(lambda connection: _again(connection, notice.message_id, state, due, scrubbed))
+            elif state == "withdrawn":
+                await self._run(lambda connection: self._withdraw(connection, notice.message_id, now, scrubbed))
             else:
                 await self._run(lambda connection: _settle(connection, notice.message_id, state, now, scrubbed))
         return Sent(
@@ -233,6 +284,8 @@ class Queued(msgspec.Struct, frozen=True):
     queued_at: dt.datetime
     checked_at: dt.datetime
     seq: int
+    first_at: dt.datetime | None
+    """When it was first tried; None before that."""
 
 
 def scrub(text: str) -> str:
@@ -243,14 +296,18 @@ def scrub(text: str) -> str:
 
 
 def _state_after(queued: Queued, reply: Reply, now: dt.datetime) -> State:
-    """What one reply means (RFC 5321 section 4.2.1): 2xx accepted, 5xx final, else again until two days have passed."""
-    if 200 <= reply.code < 300:
+    """What one reply means (RFC 5321 section 4.2.1): 2xx for the whole mail accepted, 5xx final, else again.
+
+    Given up two days after the first attempt, and never before it was tried as often as there are pauses.
+    """
+    if 200 <= reply.code < 300 and reply.phase == "sent":
         return "accepted"
     if reply.phase == "unknown":
         return "unknown"
     if 500 <= reply.code < 600 and reply.phase in {"mail", "rcpt", "data"}:
         return "failed"
-    return "failed" if now - queued.queued_at > GIVE_UP_AFTER else "retry"
+    tried_for = now - queued.first_at if queued.first_at is not None else dt.timedelta(0)
+    return "failed" if tried_for > GIVE_UP_AFTER and queued.attempts + 1 >= len(BACKOFF_MINUTES) else "retry"
 
 
 _SELECT_SENT = (
@@ -267,11 +324,11 @@ def _sent(row: tuple[Any, ...]) -> Sent:
 
 
 def _next(connection: apsw.Connection, now: dt.datetime, after: int) -> tuple[Any, ...] | None:
-    """The first due row this pass has not tried yet."""
+    """The first due row this pass has not tried yet and nobody is sending."""
     rows = connection.execute(
         "SELECT message_id, case_ids, template, rung, role, recipient, envelope_sender, message, attempts, plain,"
-        " queued_at, checked_at, seq FROM outbox WHERE recipient IS NOT NULL AND due_at <= ?"
-        " AND seq > ? ORDER BY seq LIMIT 1",
+        " queued_at, checked_at, seq, first_at FROM outbox WHERE recipient IS NOT NULL AND due_at <= ?"
+        " AND state <> 'sending' AND seq > ? ORDER BY seq LIMIT 1",
         (rfc3339(now), after),
     )
     return rows.fetchone()
@@ -283,11 +340,18 @@ def _queued(row: tuple[Any, ...]) -> Queued:
             str(row[0]), tuple(json.loads(row[1])), row[2], int(row[3]), row[4], str(row[5]), str(row[6]), bytes(row[7])
         ),
         int(row[8]), bool(row[9]), parse_rfc3339(str(row[10])), parse_rfc3339(str(row[11])), int(row[12]),
+        parse_rfc3339(str(row[13])) if row[13] else None,
     )  # fmt: skip
 
 
-def _sending(connection: apsw.Connection, message_id: str) -> None:
-    connection.execute("UPDATE outbox SET state = 'sending' WHERE message_id = ?", (message_id,))
+def _claim(connection: apsw.Connection, message_id: str, now: dt.datetime) -> bool:
+    """Mark a row as being sent; False when it was settled meanwhile, or another sender has it."""
+    connection.execute(
+        "UPDATE outbox SET state = 'sending', first_at = coalesce(first_at, ?)"
+        " WHERE message_id = ? AND state <> 'sending' AND recipient IS NOT NULL",
+        (rfc3339(now), message_id),
+    )
+    return connection.changes() > 0
 
 
 def _checked(connection: apsw.Connection, queued: Queued, now: dt.datetime) -> None:
@@ -305,7 +369,7 @@ def _plain(connection: apsw.Connection, notice: Notice) -> None:
 def _again(connection: apsw.Connection, message_id: str, state: State, due: dt.datetime, reply: Reply) -> None:
     connection.execute(
         "UPDATE outbox SET state = ?, attempts = attempts + 1, due_at = ?, reply_code = ?, reply_text = ?"
-        " WHERE message_id = ?",
+        " WHERE message_id = ? AND recipient IS NOT NULL",
         (state, rfc3339(due), reply.code, reply.text, message_id),
     )
 

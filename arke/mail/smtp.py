@@ -141,7 +141,7 @@ async def _deliver(client: aiosmtplib.SMTP, notice: Notice) -> Reply:
         client.close()
         raise
     except aiosmtplib.SMTPResponseException as error:
-        if error.code in {0, -1}:
+        if error.code in {0, -1} or 200 <= error.code < 400:  # an answer out of turn: the dialogue is out of step
             client.close()
         await _reset(client)
         return _reply(error, phase)

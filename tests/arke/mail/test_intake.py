@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email
 from collections.abc import AsyncIterator
-from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -70,13 +69,39 @@ async def test_a_reply_goes_to_the_manager_and_a_machine_gets_nothing(outbox: Ou
     (sent,) = post.sent
     assert sent.recipient == "manager@nic.zz"
     parsed = email.message_from_bytes(sent.message)
-    attached = next(part for part in parsed.walk() if part.get_content_type() == "message/rfc822").get_payload(0)
-    assert isinstance(attached, Message)
-    assert attached["Subject"] == "sorry"
+    attached = next(part for part in parsed.walk() if part.get_filename() == "reply.eml").get_payload(decode=True)
+    assert attached == REPLY
     assert is_automatic(sent.message)
     for header in ("Auto-Submitted: auto-replied", "Precedence: bulk", "X-Autoreply: yes", "X-Arke-Forwarded: 1"):
         assert await taker.take(f"{header}\r\n".encode() + REPLY, NOW) == "automatic"
     assert len(post.sent) == 1
+
+
+HOSTILE = {
+    "surrogate": b"Subject: \xed\xa0\x80 caf\xe9\r\n" + REPLY,
+    "charset": REPLY.replace(b"\r\n\r\n", b'\r\nContent-Type: text/plain; charset="\xff"\r\n\r\n', 1) + b"\xff\xfe",
+    "empty-multipart": REPLY.replace(b"\r\n\r\n", b"\r\nContent-Type: multipart/mixed\r\n\r\n", 1),
+    "rfc822": REPLY.replace(b"\r\n\r\n", b"\r\nContent-Type: message/rfc822\r\n\r\n", 1),
+    "address": REPLY.replace(b"person@isp.zz", b"=?utf-8?q?=00?= <@@>,;:[", 1),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(HOSTILE))
+async def test_a_reply_made_to_break_readers_is_forwarded_as_it_came(outbox: Outbox, kind: str) -> None:
+    """Foreign bytes are attached, never written anew: no header or charset of theirs can end the daemon."""
+    post = Post()
+    assert await intake(outbox, post).take(HOSTILE[kind], NOW) == "forwarded"
+    parts = list(email.message_from_bytes(post.sent[0].message).walk())
+    assert parts[-1].get_payload(decode=True) == HOSTILE[kind]
+
+
+async def test_a_mail_nested_without_end_is_foreign(outbox: Outbox) -> None:
+    """What the library cannot read at all is kept for a person."""
+    head = f"To: {MADE.envelope_sender}\r\n".encode()
+    nested = b"".join(
+        b'Content-Type: multipart/mixed; boundary="b%d"\r\n\r\n--b%d\r\n' % (at, at) for at in range(3000)
+    )
+    assert await intake(outbox, Post()).take(head + nested, NOW) == "foreign"
 
 
 async def test_a_maildir_is_emptied_of_what_was_dealt_with(outbox: Outbox, tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import apsw
 import pytest
 import trio
 
-from arke.mail.outbox import SCHEMA, Outbox, digest_of, scrub
+from arke.mail.outbox import SCHEMA, Outbox, Standing, digest_of, scrub
 from arke.mail.smtp import Reply
 from arke.model import Notice
 from panopticond.shared.clock import Clock
@@ -143,6 +143,10 @@ async def test_killed_between_intent_and_reply(tmp_path: Path) -> None:
         await Outbox(ledger.run).send_due(die, StillClock())
     ledger.connection.close()
     again, server = Ledger(tmp_path / "ledger.db"), Server()
+    assert (
+        await Outbox(again.run).send_due(server.send, StillClock()) == []
+    )  # it might be another's, until the lock is ours
+    assert await Outbox(again.run).recover() == 1
     (sent,) = await Outbox(again.run).send_due(server.send, StillClock())
     assert (sent.state, server.got[0].message_id) == ("accepted", compose().message_id)
 
@@ -179,6 +183,82 @@ async def test_a_notice_that_waited_is_looked_at_again(ledger: Ledger) -> None:
     (sent,) = await outbox.send_due(server.send, clock, look=look)
     assert (sent.state, server.got) == ("withdrawn", [])
     assert "holder@" not in ledger.dump()
+
+
+async def test_withdrawal_undoes_the_step_in_the_same_transaction(ledger: Ledger) -> None:
+    """When the step cannot be undone the notice is not withdrawn either: a crash in between loses nobody."""
+    told: list[tuple[str, ...]] = []
+
+    def refuse(_: apsw.Connection, case_ids: tuple[str, ...]) -> None:
+        told.append(case_ids)
+        if len(told) == 1:
+            raise KeyError("the process ended here")
+
+    outbox, made = Outbox(ledger.run, withdrawn=refuse), compose()
+    await outbox.put(made, NOW)
+    with pytest.raises(KeyError):
+        await outbox.withdraw(made.message_id, NOW, "x")
+    assert [row.state for row in await outbox.states()] == ["queued"]
+
+    async def no(_: Notice) -> Literal["withdraw"]:
+        await trio.lowlevel.checkpoint()
+        return "withdraw"
+
+    (sent,) = await outbox.send_due(Server().send, StillClock(), stands=no)
+    assert (sent.state, told[1]) == ("withdrawn", made.case_ids)
+
+
+async def test_what_must_wait_stays_due_and_holds_up_nobody(ledger: Ledger) -> None:
+    """``wait`` leaves a notice as it is, does not count against the limit, and next_due looks past it."""
+    outbox, clock, server = Outbox(ledger.run), StillClock(), Server()
+    for at in range(4):
+        await outbox.put(compose(to=contact(f"u{at}@example.test")), NOW)
+
+    async def last_only(notice: Notice) -> Standing:
+        await trio.lowlevel.checkpoint()
+        return "go" if notice.recipient.startswith("u3") else "wait"
+
+    assert len(await outbox.send_due(server.send, clock, stands=last_only, limit=1)) == 1
+    assert [notice.recipient for notice in server.got] == ["u3@example.test"]
+    assert await outbox.next_due() == NOW
+    assert await outbox.next_due(after=NOW) is None
+
+
+async def test_two_senders_never_hold_the_same_notice(ledger: Ledger) -> None:
+    """While one is being sent a second pass finds nothing to send."""
+    outbox, other = Outbox(ledger.run), Outbox(ledger.run)
+    await outbox.put(compose(), NOW)
+    seen: list[int] = []
+
+    async def send(_: Notice) -> Reply:
+        seen.append(len(await other.send_due(Server().send, StillClock())))
+        return Reply(250, "2.0.0 ok", "sent")
+
+    assert len(await outbox.send_due(send, StillClock())) == 1
+    assert seen == [0]
+
+
+async def test_a_2xx_out_of_turn_is_no_acceptance(ledger: Ledger) -> None:
+    """Only the answer to the whole mail accepts it; 2xx before that is tried again."""
+    outbox = Outbox(ledger.run)
+    await outbox.put(compose(), NOW)
+    (sent,) = await outbox.send_due(Server(Reply(252, "2.0.0 perhaps", "rcpt")).send, StillClock())
+    assert sent.state == "retry"
+
+
+async def test_giving_up_counts_from_the_first_attempt(ledger: Ledger) -> None:
+    """A notice that waited for days behind a stop file is tried as often as any other."""
+    outbox, clock = Outbox(ledger.run), StillClock()
+    server = Server(*[Reply(451, "4.7.1 greylisted", "rcpt")] * 100)
+    await outbox.put(compose(), NOW)
+    clock.at += dt.timedelta(days=5)
+    (sent,) = await outbox.send_due(server.send, clock)
+    assert sent.state == "retry"
+    clock.at += dt.timedelta(days=5)
+    for _ in range(5):
+        (sent,) = await outbox.send_due(server.send, clock)
+        clock.at += dt.timedelta(hours=5)
+    assert (sent.state, sent.attempts) == ("failed", 6)
 
 
 async def test_bounce_and_withdrawal(ledger: Ledger) -> None:
