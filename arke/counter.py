@@ -45,10 +45,10 @@ class Counter:
         self._looked = -LOOK_SECONDS
         self._lock = trio.Lock()
 
-    async def answer(self, names: list[object], tld: str | None) -> Mapping[str, object]:
+    async def answer(self, names: list[object], tld: object) -> Mapping[str, object]:
         """``{"opinions": [...]}`` in the order asked, or ``{"error": sentence}``; never raises for what is asked."""
         tlds = self._config.tlds
-        asked = tld.strip(".").lower() if tld is not None else tlds[0] if len(tlds) == 1 else None
+        asked = tlds[0] if tld is None and len(tlds) == 1 else str(tld).strip(".").lower()
         if asked not in tlds:
             return {"error": f"say for which tld: {', '.join(tlds)}"}
         if len(names) > NAMES_LIMIT:

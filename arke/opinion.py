@@ -30,6 +30,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 GENERATED_AT_MOST = 0.75  # strange letters alone are worth a look, never a hold: acronyms have them too
 KNOWN_SCORE = 0.95  # a name that stands in a list of known generated names
 REASON_LIMIT = 5
+NAME_LIMIT = 1000  # characters; 253 octets are a name, in any spelling of them
 _ORDER: dict[Word, int] = {"pass": 0, "review": 1, "hold": 2}
 
 
@@ -84,7 +85,7 @@ def screen_name(
     name = text.strip()
     label, problem = label_of(name, tld)
     if problem:
-        return Opinion(name, "invalid", 0.0, None, (), 0.0, 0.0, (problem,))
+        return Opinion(name[:NAME_LIMIT], "invalid", 0.0, None, (), 0.0, 0.0, (problem,))
     rules = policy or Policy()
     hits = protected.look(label)
     shown = confusable.to_unicode(label) or label
@@ -125,6 +126,8 @@ def known_in(known: Mapping[str, str] | None, name: str, label: str, tld: str | 
 
 def label_of(name: str, tld: str | None) -> tuple[str, str]:
     """(the label that would be registered, as an A-label, "") or ("", why there is none)."""
+    if len(name) > NAME_LIMIT:
+        return "", "longer than any name"
     text = unicodedata.normalize("NFC", name).lower().rstrip(".")
     for dot in "\u3002\uff0e\uff61":
         text = text.replace(dot, ".")
@@ -180,9 +183,12 @@ def _faults(policy: Policy) -> list[str]:
 
 
 def _scripts(shown: str) -> str:
-    """A sentence when one label mixes letters of several scripts, as nobody's own language does."""
+    """A sentence when one label mixes letters of several scripts, or holds symbols, as nobody's own language does."""
     if shown.isascii():
         return ""
+    strange = next((char for char in shown if char != "-" and unicodedata.category(char)[0] in "CPSZ"), "")
+    if strange:
+        return f"holds {unicodedata.name(strange, 'an unassigned character').lower()}, which is no letter (RFC 5892)"
     scripts = {unicodedata.name(char, "UNKNOWN").split(" ", 1)[0] for char in shown if char.isalpha()}
     scripts -= {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"}
     if len(scripts) < 2:

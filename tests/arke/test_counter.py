@@ -40,6 +40,9 @@ async def test_what_is_asked_wrongly(tmp_path: Path) -> None:
     desk = counter.Counter(config(tmp_path, ["zz", "yy"]))
     assert "zz, yy" in str((await desk.answer(["a"], None))["error"])
     assert "opinions" in await desk.answer(["a"], ".YY")
+    assert "error" in await desk.answer(["a"], 7)
+    odd: Any = await desk.answer(["\u00e9" * 60_000, {"a": []}, None, "\U0001f4a9.zz"], "zz")
+    assert odd["opinions"][0]["decision"] == "invalid"
     assert "error" in await desk.answer(["a"] * (counter.NAMES_LIMIT + 1), "zz")
     broken = counter.Counter(config(tmp_path, policy=str(tmp_path / "missing")))
     assert "missing" in str((await broken.answer(["a"], None))["error"])

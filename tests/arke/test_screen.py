@@ -68,7 +68,7 @@ def test_csv() -> None:
     ("name", "decision"),
     [
         ("PayPa1.zz", "review"), ("paypal", "hold"), ("\u0440\u0430\u0443\u0440\u0430l.zz", "hold"), ("netflix-login", "hold"),
-        ("bakery", "pass"), ("bäckerei", "pass"), ("qjxkwvzptlrwq", "review"), ("b\u0430kery", "review"),
+        ("bakery", "pass"), ("bäckerei", "pass"), ("qjxkwvzptlrwq", "review"), ("b\u0430kery", "review"), ("\U0001f4a9.zz", "review"),
         ("", "invalid"), ("bad name", "invalid"), ("-x", "invalid"), ("a..zz", "invalid"), ("x" * 64, "invalid"),
         ("xn--zzz999--", "invalid"), ("ab--cd", "invalid"), ("under_score", "invalid"), ("é" * 60, "invalid"),
     ],
