@@ -118,4 +118,4 @@ def _of_web(observation: Observation, reason: str) -> tuple[str, str] | None:
     fault = reason.removeprefix("baseline-")
     if fault == "control-failed":
         return name, f"control probe: {observation.detail.get('control', 'failed')}"
-    return (name, fault) if fault.startswith("proxy-") or fault == "deadline" else None
+    return (name, fault) if fault.startswith("proxy-") or fault in {"deadline", "defect"} else None

@@ -23,6 +23,17 @@ TEXT_BYTES = 64 << 10
 HOLD_BYTES = 16 << 10
 """How much of a body a registry's hold text is searched in."""
 _CHARSET = re.compile(rb"charset=[\"']?([A-Za-z0-9_.:-]{2,40})")
+_CHARSETS = frozenset(
+    (
+        *("utf8", "utf16", "utf16le", "utf16be", "ascii", "usascii", "latin1", "macintosh", "koi8r", "koi8u"),
+        *("gb2312", "gbk", "gb18030", "big5", "big5hkscs", "shiftjis", "sjis", "eucjp", "iso2022jp", "euckr"),
+        *("tis620", "windows874"),
+        *(f"iso8859{part}" for part in (*range(1, 12), *range(13, 17))),
+        *(f"{maker}125{part}" for maker in ("windows", "cp") for part in range(9)),
+    )
+)
+"""Charsets pages come in (encoding.spec.whatwg.org), without their hyphens. No other codec is ever run on a hostile
+body: some of Python's are no charsets of the web and take quadratic time (punycode)."""
 _PASSWORD = re.compile(r"<input[^>]{0,300}type\s{0,3}=\s{0,3}[\"']?password")
 
 
@@ -68,9 +79,14 @@ def signatures(name: Literal["challenge", "suspension", "parking"]) -> tuple[Sig
 
 
 def decoded(body: bytes, content_type: str) -> str:
-    """The body as text in the charset its header or first kilobyte names, else UTF-8; bad bytes are replaced."""
+    """The body as text in the charset its header or first kilobyte names, if the web knows it, else UTF-8.
+
+    Bad bytes are replaced.
+    """
     named = _CHARSET.search(content_type.encode("ascii", "replace")) or _CHARSET.search(body[:1024])
     charset = named.group(1).decode() if named else "utf-8"
+    if re.sub(r"[^a-z0-9]", "", charset.lower()) not in _CHARSETS:
+        charset = "utf-8"
     try:
         return body.decode(charset, "replace")
     except (LookupError, ValueError, UnicodeError):  # an unknown charset, or one that is no text encoding

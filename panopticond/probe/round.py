@@ -12,6 +12,8 @@ question to the registry's server.
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
@@ -43,6 +45,7 @@ _REGISTRATIONS_AT_ONCE = 16
 
 T = TypeVar("T")
 Now = Callable[[], dt.datetime]
+log = logging.getLogger(__name__)
 
 
 class TldPlan(msgspec.Struct, frozen=True):
@@ -110,6 +113,7 @@ class Prober:
         self._deadline_seconds = deadline_seconds
         self._recent: OrderedDict[tuple[str, ...], _Shared] = OrderedDict()
         self._asking_registrations = 0
+        self._defects: set[str] = set()
 
     def serves(self, tld: str) -> bool:
         """Whether a TLD is configured; indicators of one that no longer is may still be stored."""
@@ -213,7 +217,8 @@ class Prober:
         probe, uri, at = self._probes.webrisk, subject.uri, now()
         assert probe is not None  # noqa: S101 - asked only when it is configured
         assert uri is not None  # noqa: S101 - the same
-        return await self._bounded(probe.check(uri, at), _overrun("webrisk", uri, "direct", at))
+        unchecked = functools.partial(_unchecked, "webrisk", uri, "direct", at)
+        return await self._bounded("webrisk", probe.check(uri, at), unchecked)
 
     async def _web(self, subject: Subject, vantage: str, plan: TldPlan, now: Now, keep: Callable[..., None]) -> None:
         """One vantage's look at the URI and its twin, or the word of the URI that forbids it."""
@@ -223,7 +228,7 @@ class Prober:
             keep(Observation("web", uri, vantage, at, "not-probed", {"reason": forbidden}))
             return
         asked = self._probes.web.check(uri, subject.domain, vantage, at, hold_pages=plan.hold_pages)
-        keep(*await self._bounded(asked, (_overrun("web", uri, vantage, at),)))
+        keep(*await self._bounded("web", asked, lambda reason: (_unchecked("web", uri, vantage, at, reason),)))
 
     async def _share(
         self,
@@ -243,13 +248,24 @@ class Prober:
         async with shared.lock:
             at = now()
             if shared.answer is None or _old(shared.answer, at, SHARED_FOR, indeterminate_is_old=False):
-                shared.answer = await self._bounded(ask(at), _overrun(kind, name, vantage, at))
+                unchecked = functools.partial(_unchecked, kind, name, vantage, at)
+                shared.answer = await self._bounded(kind, ask(at), unchecked)
             return shared.answer
 
-    async def _bounded(self, asked: Awaitable[T], otherwise: T) -> T:
-        with trio.move_on_after(self._deadline_seconds):
-            return await asked
-        return otherwise
+    async def _bounded(self, kind: Kind, asked: Awaitable[T], unchecked: Callable[[str], T]) -> T:
+        """The answer, or could not check: past the deadline, or for a defect of ours that a hostile answer found.
+
+        A defect is logged whole, once a kind: it must not end the daemon, nor fill the disk.
+        """
+        try:
+            with trio.move_on_after(self._deadline_seconds):
+                return await asked
+        except Exception:
+            if kind not in self._defects:
+                self._defects.add(kind)
+                log.exception("the probe %s met a defect of ours; further ones are not logged", kind)
+            return unchecked("defect")
+        return unchecked("deadline")
 
 
 def domain_after(known: DomainRecord, delegation: Observation, fresh: Mapping[str, Observation]) -> DomainRecord:
@@ -309,6 +325,6 @@ def _expired(answer: Observation, at: dt.datetime) -> bool:
     return expires is not None and parse_rfc3339(expires) <= at
 
 
-def _overrun(kind: Kind, target: str, vantage: str, at: dt.datetime) -> Observation:
-    """Could not check: the probe had not ended by its deadline."""
-    return Observation(kind, target, vantage, at, "indeterminate", {"reason": "deadline"})
+def _unchecked(kind: Kind, target: str, vantage: str, at: dt.datetime, reason: str) -> Observation:
+    """Could not check, and why."""
+    return Observation(kind, target, vantage, at, "indeterminate", {"reason": reason})

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import logging
 import ssl
 import zlib
@@ -24,9 +25,10 @@ import trio
 
 from panopticond.shared.errors import FetchError
 
-REASONS = ("unreachable", "timeout", "tls", "too-large", "redirect-refused", "cut-short", "protocol")
+REASONS = ("unreachable", "timeout", "tls", "too-large", "redirect-refused", "cut-short", "protocol", "unwritable")
 """unreachable: no connection; tls: the certificate or handshake; redirect-refused: to another origin, to plain http, or
-one too many; cut-short: the body ended early; protocol: no valid HTTP, URL or encoding."""
+one too many; cut-short: the body ended early; protocol: no valid HTTP, URL or encoding;
+unwritable: our own disk would not take it."""
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
 INFLATE_RATIO = 200
@@ -100,7 +102,7 @@ class Http:
         """
         async with self._opened(url, headers, auth, deadline_seconds, redirects, same_origin=same_origin) as reply:
             if reply.is_success:
-                await _pour(reply, limit_bytes, into.write)
+                await _pour(reply, limit_bytes, functools.partial(_write, into))
             return Response(reply.status_code, _headers(reply), b"", str(reply.url))
 
     @contextlib.asynccontextmanager
@@ -220,6 +222,13 @@ class _Decoder:
         """FetchError ``cut-short`` when a compressed body lacks its end."""
         if self._decoder is not None and self._read and not self._decoder.eof:
             raise FetchError("cut-short", "a compressed body ended early")
+
+
+def _write(into: BinaryIO, chunk: bytes) -> None:
+    try:
+        into.write(chunk)
+    except OSError as error:
+        raise FetchError("unwritable", f"the body cannot be kept while it is read: {error.strerror}") from error
 
 
 def _within(total: int, limit_bytes: int) -> None:

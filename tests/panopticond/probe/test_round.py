@@ -288,12 +288,17 @@ async def test_a_slow_registry_holds_up_only_so_many_rounds(autojump_clock: obje
     assert reasons == ["busy"] * 4 + ["deadline"] * 16
 
 
-async def test_an_error_in_a_probe_is_not_swallowed() -> None:
-    """A bug propagates; it never turns into an observation."""
+async def test_a_defect_in_a_probe_is_could_not_check(caplog: pytest.LogCaptureFixture) -> None:
+    """A bug that a hostile answer found is indeterminate, never clean, and is logged whole, once a kind."""
     world = World()
     del world.outcomes
-    with pytest.RaisesGroup(AttributeError):
-        await prober(world).check(subject(), None, Extras(), world.clock)
+    made = prober(world)
+    for path in "ab":
+        round_, _ = await made.check(subject(path, host=f"{path}.d.zz"), None, Extras(), world.clock)
+        assert {one.outcome for one in round_.observations if one.kind != "tranco"} == {"indeterminate"}
+        assert {one.detail["reason"] for one in round_.observations if one.kind != "tranco"} == {"defect"}
+        assert len(round_.of("web")) == 2
+    assert caplog.text.count("Traceback") == len({one.kind for one in round_.observations} - {"tranco"})
 
 
 async def test_an_answer_that_was_none_is_asked_again_next_round_and_replaces_nothing() -> None:

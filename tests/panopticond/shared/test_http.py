@@ -180,3 +180,18 @@ async def test_nothing_leaks_when_fetches_are_cancelled(nursery: trio.Nursery) -
     await trio.sleep(0.2)
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= before + 3  # noqa: PTH208
+
+
+class FullDisk(io.BytesIO):
+    """A file with no room left."""
+
+    def write(self, _chunk: object) -> int:
+        raise OSError(28, "No space left on device")
+
+
+async def test_a_full_disk_is_a_word_of_its_own(nursery: trio.Nursery) -> None:
+    """A body our own disk will not take is a FetchError that says so."""
+    port = await listen(nursery, site(lambda _path, _headers: answer(200, b"rows")))
+    with pytest.raises(FetchError, match="No space left on device") as raised:
+        await HTTP.download(f"http://127.0.0.1:{port}/", FullDisk(), **LIMITS)
+    assert raised.value.reason == "unwritable"
