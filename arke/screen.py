@@ -7,6 +7,7 @@ opinion on one name. Neither needs a configuration, and the registry decides (de
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from panopticond.shared.lookalike import Protected
 from panopticond.shared.zone import read_names
 
 LINE_LIMIT = 1024
+SAMPLE = 1000  # names that tell a zone's TLD
 
 
 def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,8 +114,10 @@ def _earlier(path: Path, zone: Mapping[str, tuple[str, ...]]) -> set[str]:
     earlier = set(owners_of(path))
     if not earlier:
         print(f"arke: {path} holds no name: every name counts as new", file=sys.stderr)
-    elif zone and not {_tld(name) for name in zone} & {_tld(name) for name in earlier}:
-        raise ConfigurationError([f"--before: {path} holds names of .{_tld(next(iter(earlier)))}, the zone has none"])
+    else:
+        tlds = tuple({"." + _tld(name) for name in itertools.islice(zone, SAMPLE)})
+        if tlds and not any(name.endswith(tlds) for name in earlier):
+            raise ConfigurationError([f"--before: {path} holds no name of {', '.join(tlds)}, as the zone does"])
     return earlier
 
 

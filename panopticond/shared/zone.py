@@ -56,12 +56,22 @@ def read_zone(path: str | Path, origin: str | None = None) -> Zone:
 
 def read_names(path: str | Path) -> list[str]:
     """The names of a plain list, one a line, compressed or not, ``#`` and ``;`` comments; lower case, no last dot."""
-    names = []
+    names: list[str] = []
     with Lines(Path(path)) as lines:
-        for _, raw in lines:
-            text = (re.split(rb"[#;]", raw, maxsplit=1)[0] if b"#" in raw or b";" in raw else raw).strip()
-            if text:
-                names.append(text.decode("utf-8", "replace").lower().rstrip("."))
+        while (block := lines.block()) is not None:
+            if b"#" not in block and b";" not in block:  # nothing but names: at once
+                plain = [
+                    name for line in block.decode("utf-8", "replace").lower().split("\n") if (name := line.strip())
+                ]
+                if max(map(len, plain), default=0) <= LINE_LIMIT_BYTES:
+                    names += [name.rstrip(".") for name in plain]
+                    lines.number += block.count(b"\n")
+                    continue
+            lines.put_back(block)
+            while lines.waiting:
+                text = re.split(rb"[#;]", lines.line() or b"", maxsplit=1)[0].strip()
+                if text:
+                    names.append(text.decode("utf-8", "replace").lower().rstrip("."))
     return names
 
 

@@ -161,7 +161,7 @@ def test_before_of_another_tld_is_refused(tmp_path: Path) -> None:
     """A list of another TLD would make every name new, so it is refused; an empty one is said."""
     (tmp_path / "zone").write_text("paypa1.zz\n")
     (tmp_path / "before").write_text("bakery.yy\n")
-    with pytest.raises(ConfigurationError, match="yy"):
+    with pytest.raises(ConfigurationError, match="zz"):
         screen.scan_command(options("scan", "--zone", str(tmp_path / "zone"), "--before", str(tmp_path / "before")))
 
 
