@@ -23,8 +23,10 @@ from panopticond.config import Tld
 from panopticond.shared.settings import read_secret
 
 FAILURES_ALLOWED = 5
+FAILURES_AN_ADDRESS = 60
 LOCKED_SECONDS = 60.0
-"""Real seconds in which no more than the allowed failures are looked at, by account and by address."""
+"""Real seconds in which no more than the allowed failures are looked at: of an account from one address, and of any
+accounts from one address, behind which may be a proxy with many readers."""
 _REMEMBERED = 10_000
 _CREDENTIALS_LIMIT = 1024
 _SCRYPT = functools.partial(hashlib.scrypt, n=1 << 14, r=8, p=1, maxmem=64 << 20, dklen=32)
@@ -75,33 +77,32 @@ class Accounts:
         name, password = _credentials(authorization)
         if name is None:
             return Login(None)
-        places = [f"address {address}", f"account {name}"]
-        if wait := max(self._locked(place) for place in places):
-            return Login(None, retry_after=wait)
         account = self._accounts.get(name, self._nobody)
         mark = hmac.new(self._key, f"{name}\0{password}".encode(), hashlib.sha256).digest()
-        good = hmac.compare_digest(self._known_good.get(name, b""), mark)
-        if not good:
-            hashed = functools.partial(_SCRYPT, password.encode(), salt=account.salt)
-            digest = await trio.to_thread.run_sync(hashed, limiter=self._limiter)
-            good = hmac.compare_digest(digest, account.digest)
-        if not good:
-            for place in places:
-                self._fail(place)
+        if hmac.compare_digest(self._known_good.get(name, b""), mark):
+            return Login(name, account.tlds)  # before any throttle: a stranger's guesses lock nobody out
+        places = {f"{address} {name}": FAILURES_ALLOWED, address: FAILURES_AN_ADDRESS}
+        if wait := max(self._locked(place, allowed) for place, allowed in places.items()):
+            return Login(None, retry_after=wait)
+        hashed = functools.partial(_SCRYPT, password.encode(), salt=account.salt)
+        digest = await trio.to_thread.run_sync(hashed, limiter=self._limiter)
+        if not hmac.compare_digest(digest, account.digest):
+            for place, allowed in places.items():
+                self._fail(place, allowed)
             return Login(None)
         self._known_good[name] = mark
         return Login(name, account.tlds)
 
-    def _locked(self, place: str) -> int:
+    def _locked(self, place: str, allowed: int) -> int:
         """Seconds until another login from here is looked at; 0 when it may be."""
         now = trio.current_time()
         recent = [at for at in self._failures.get(place, ()) if now - at < LOCKED_SECONDS]
-        return 0 if len(recent) < FAILURES_ALLOWED else int(LOCKED_SECONDS - (now - recent[0])) + 1
+        return 0 if len(recent) < allowed else int(LOCKED_SECONDS - (now - recent[0])) + 1
 
-    def _fail(self, place: str) -> None:
+    def _fail(self, place: str, allowed: int) -> None:
         now = trio.current_time()
         recent = [at for at in self._failures.pop(place, ()) if now - at < LOCKED_SECONDS]
-        self._failures[place] = [*recent, now][-FAILURES_ALLOWED:]
+        self._failures[place] = [*recent, now][-allowed:]
         while len(self._failures) > _REMEMBERED:
             self._failures.popitem(last=False)
 
