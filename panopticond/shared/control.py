@@ -19,7 +19,7 @@ from typing import Any
 
 import trio
 
-from panopticond.shared.errors import ControlError
+from panopticond.shared.errors import ControlError, PanopticonError
 
 log = logging.getLogger(__name__)
 
@@ -140,13 +140,22 @@ async def _answer_line(
             log.warning("refused %s from uid %d: not allowed to change state", request["do"], peer.uid)
             return {"error": "not allowed; ask as root or as the daemon's own user"}
         log.info("%s by uid %d", request["do"], peer.uid)
-    return await answer(request)
+    return await _answered(answer, request)
+
+
+async def _answered(answer: Answer, request: dict[str, Any]) -> Mapping[str, Any]:
+    """The answer; a fault in finding it is logged and told, for one bad question must not end the daemon."""
+    try:
+        return await answer(request)
+    except Exception as error:
+        log.exception("cannot answer %r", str(request["do"])[:40])
+        return {"error": str(error) if isinstance(error, PanopticonError) else f"internal error: {error!r}"[:500]}
 
 
 async def _answer_http(stream: trio.SocketStream, line: bytes, answer: Answer, writers: frozenset[str]) -> None:
     path = line.split(b" ")[1].decode("ascii", "replace")
     name = path.partition("?")[0].strip("/") or "status"
-    result: Mapping[str, Any] = {"error": "no such page"} if name in writers else await answer({"do": name})
+    result: Mapping[str, Any] = {"error": "no such page"} if name in writers else await _answered(answer, {"do": name})
     text = result.get("text")
     body = text.encode() if isinstance(text, str) and len(result) == 1 else _encode(result) + b"\n"
     kind = "text/plain; version=0.0.4" if isinstance(text, str) and len(result) == 1 else "application/json"

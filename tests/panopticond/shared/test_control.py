@@ -18,6 +18,8 @@ from panopticond.shared.errors import ControlError
 
 
 async def _answer(request: dict[str, Any]) -> Mapping[str, Any]:
+    if request["do"] == "stumble":
+        raise OverflowError("out of range")
     return {"error": "unknown"} if request["do"] == "nothing" else {"did": request["do"]}
 
 
@@ -65,6 +67,14 @@ async def test_curl_gets_http(path: str) -> None:
 async def test_nonsense_gets_an_error_line(path: str, line: bytes) -> None:
     """And the next client is served."""
     assert b"error" in await _raw(path, line)
+    assert await ask(path, {"do": "x"}) == {"did": "x"}
+
+
+async def test_a_fault_in_an_answer_ends_nothing(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged with its traceback and told as an error; the daemon goes on, by line and by HTTP."""
+    assert "out of range" in (await ask(path, {"do": "stumble"}))["error"]
+    assert (await _raw(path, b"GET /stumble HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 404")
+    assert "OverflowError" in caplog.text
     assert await ask(path, {"do": "x"}) == {"did": "x"}
 
 
