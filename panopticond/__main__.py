@@ -130,11 +130,33 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     public.set_defaults(call=_keys_public)
 
 
-def _run(args: argparse.Namespace) -> None:
-    from panopticond.config import read
-    from panopticond.main import run
+def _text(word: str) -> str:
+    """A word of the command line; ConfigurationError for bytes that are no UTF-8, which nothing could write again."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError([f"{word!a}: is no UTF-8 text"]) from None
+    return word
 
-    trio.run(run, read(args.config))
+
+def _readable(path: Path) -> Path:
+    """A file that is there: a missing one has failed (1), while what is read and refused is refused (3)."""
+    try:
+        path.open("rb").close()
+    except (OSError, ValueError) as error:
+        raise PanopticonError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    return path
+
+
+def _run(args: argparse.Namespace) -> None:
+    from panopticond.commands.check_config import checked
+    from panopticond.main import run
+    from panopticond.premises import furnish, only_one
+
+    config = checked(args.config)
+    furnish(config)
+    with only_one(config):
+        trio.run(run, config)
 
 
 def _check_config(args: argparse.Namespace) -> None:
@@ -155,14 +177,14 @@ def _explain(args: argparse.Namespace) -> None:
     from panopticond.commands.explain import explain
     from panopticond.config import read
 
-    print(trio.run(explain, read(args.config), args.uri))
+    print(trio.run(explain, read(args.config), _text(args.uri)))
 
 
 def _check(args: argparse.Namespace) -> None:
     from panopticond.commands.check import check
     from panopticond.config import read
 
-    trio.run(check, read(args.config), args.uri, partial(print, flush=True))
+    trio.run(check, read(args.config), _text(args.uri), partial(print, flush=True))
 
 
 def _review_list(args: argparse.Namespace) -> None:
@@ -181,26 +203,29 @@ def _review_decide(args: argparse.Namespace) -> None:
     from panopticond.commands.review import decide
     from panopticond.config import read
 
-    print(trio.run(decide, read(args.config), args.id, args.decision))
+    print(trio.run(decide, read(args.config), _text(args.id), args.decision))
 
 
 def _replay_verdict(args: argparse.Namespace) -> int:
     from panopticond.commands.replay_verdict import replay_verdict
 
-    return replay_verdict(args.records, print)
+    return replay_verdict(_readable(args.records), print)
 
 
 def _publish(args: argparse.Namespace) -> None:
     from panopticond.commands.publish import publish
     from panopticond.config import read
+    from panopticond.premises import furnish
 
-    print(trio.run(publish, read(args.config), args.tld))
+    config = read(args.config)
+    furnish(config)
+    print(trio.run(publish, config, args.tld))
 
 
 def _report(args: argparse.Namespace) -> None:
     from panopticond.report.daily import render_from_records
 
-    render_from_records(args.source, args.out)
+    render_from_records(_readable(args.source), args.out)
 
 
 def _feeds_list(_: argparse.Namespace) -> int:
@@ -211,7 +236,10 @@ def _feeds_list(_: argparse.Namespace) -> int:
 
 def _feeds_parse(args: argparse.Namespace) -> int:
     from panopticond.feeds.parse import parse_command
+    from panopticond.shared.values import name_fault
 
+    if problems := [f"--tld: {fault}" for tld in args.tld if (fault := name_fault(_text(tld).lstrip(".")))]:
+        raise ConfigurationError(problems)
     return parse_command(args.format, args.file, tlds=args.tld, threat=args.threat, map_file=args.map_file)
 
 

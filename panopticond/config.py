@@ -13,12 +13,11 @@ import msgspec
 from panopticond.config_rules import check as check  # noqa: PLC0414 - part of what a configuration is
 from panopticond.model import Absence, Licence, Threat, Trust
 from panopticond.shared.clock import ClockSettings
-from panopticond.shared.settings import convert, read_toml
+from panopticond.shared.settings import Delay, Duration, convert, read_toml
 
-Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$")]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Hour = Annotated[str, msgspec.Meta(pattern=r"^[0-2][0-9]:[0-5][0-9]$")]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
+Hour = Annotated[str, msgspec.Meta(pattern=r"^[0-2][0-9]:[0-5][0-9]\Z")]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -27,7 +26,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Account(Section, frozen=True):
-    """Who may fetch a TLD's snapshots: ``password_hash`` as printed by ``panopticond keys password``."""
+    """Who may fetch a TLD's snapshots: the password stands in a file."""
 
     name: Name
     password_file: str
@@ -80,7 +79,7 @@ class Group(Section, frozen=True):
 
     names: tuple[Name, ...]
     timezone: str | None = None
-    publish_at: str | None = None
+    publish_at: Hour | None = None
     managers: tuple[str, ...] = ()
     feeds: tuple[Name, ...] = ()
     vantages: tuple[Name, ...] = ()
@@ -132,10 +131,10 @@ class Validation(Section, frozen=True):
     """``[validation]``: the window and its limits; probe time-outs are real seconds."""
 
     window: Duration = "24h"
-    checks_per_window: Positive = 4
+    checks_per_window: Annotated[int, msgspec.Meta(ge=1, le=1440)] = 4
     first_check_within: Duration = "5m"
-    concurrency: Positive = 64
-    per_host_seconds: float = 1.0
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
+    per_host_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 1.0
     """Real seconds between two requests to one host at one vantage."""
     connect_timeout: Duration = "8s"
     probe_deadline: Duration = "25s"
@@ -154,12 +153,12 @@ class Dns(Section, frozen=True):
     """Root servers as ``address:port``; empty: the shipped hints."""
     rate_per_server: Rate = 5.0
     timeout: Duration = "2s"
-    attempts: Positive = 3
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
     wildcard_test_every: Duration = "24h"
 
 
 class Quad9(Section, frozen=True):
-    """``[quad9]``: the filtering resolver and its unfiltered twin, ``address:port`` each."""
+    """``[quad9]``: the filtering resolver and its unfiltered twin: ``address:port``, or by tcp, tls or https."""
 
     enabled: bool = True
     filtered: tuple[str, ...] = ("9.9.9.9:53", "149.112.112.112:53")
@@ -287,7 +286,7 @@ class Config(Section, frozen=True):
     clock: ClockSettings = ClockSettings()
     lab: bool = False
     """This is a lab: scaled time and private addresses may be allowed."""
-    drain: Duration = "8s"
+    drain: Delay = "8s"
     """Real seconds the sinks may take to drain after SIGTERM."""
 
 

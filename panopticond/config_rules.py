@@ -6,19 +6,27 @@ Second half of ``config``, which calls ``check`` after the types hold. Opens no 
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
-import re
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from panopticond.shared.clock import Clock
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import seconds
+from panopticond.shared.values import (
+    address_fault,
+    host_fault,
+    is_file,
+    mail_fault,
+    name_fault,
+    network_fault,
+    resolver_fault,
+    server_fault,
+    socket_fault,
+    url_fault,
+)
 
 if TYPE_CHECKING:
     from panopticond.config import Config
-
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
 
 
 def check(config: Config) -> list[str]:
@@ -30,9 +38,8 @@ def check(config: Config) -> list[str]:
         problems += error.problems
     if config.validation.allow_networks and not config.lab:
         problems.append("validation.allow_networks: private addresses are probed in the lab only; set lab = true")
-    problems += _check_tlds(config) + _check_vantages(config) + _check_addresses(config)
-    problems += _check_networks(config.serve.mosapi.allow_networks, "serve.mosapi.allow_networks")
-    problems += _check_publish(config)
+    problems += _check_tlds(config) + _check_groups(config) + _check_accounts(config) + _check_vantages(config)
+    problems += _check_values(config) + _check_publish(config)
     names = [feed.name for feed in config.feed]
     problems += [f"feed[{at}].name: {name!r} is given twice" for at, name in enumerate(names) if name in names[:at]]
     for at, feed in enumerate(config.feed):
@@ -59,15 +66,48 @@ def _check_tlds(config: Config) -> list[str]:
         problems += [
             f"{path}.vantages: no [[vantage]] is called {name!r}" for name in tld.vantages if name not in vantages
         ]
-        if len(tld.vantages or vantages) < 2:
+        if len(set(tld.vantages) or vantages) < 2:
             problems.append(f"{path}.vantages: two vantages at least; one place proves nothing against cloaking")
         for hour in (tld.publish_at, *tld.publish_also):
             if int(hour[:2]) > 23:
                 problems.append(f"{path}.publish_at: {hour!r} is no hour of the day")
         if not _zone_exists(tld.timezone):
             problems.append(f"{path}.timezone: {tld.timezone!r} is no time zone of the tz database")
+    return problems
+
+
+def _check_groups(config: Config) -> list[str]:
+    """What a group would hand on to its TLDs, by the group's own path."""
+    problems = []
+    served = {name for tld in config.tld for name in (tld.name, *tld.names) if name}
+    feeds, vantages = {feed.name for feed in config.feed}, {vantage.name for vantage in config.vantage}
     for at, group in enumerate(config.group):
-        problems += [f"group[{at}].names: no [[tld]] is called {name!r}" for name in group.names if name not in seen]
+        path = f"group[{at}]"
+        problems += [f"{path}.names: no [[tld]] is called {name!r}" for name in group.names if name not in served]
+        problems += [f"{path}.feeds: no [[feed]] is called {name!r}" for name in group.feeds if name not in feeds]
+        problems += [
+            f"{path}.vantages: no [[vantage]] is called {name!r}" for name in group.vantages if name not in vantages
+        ]
+        if group.vantages and len(set(group.vantages)) < 2:
+            problems.append(f"{path}.vantages: two vantages at least; one place proves nothing against cloaking")
+        if group.publish_at is not None and int(group.publish_at[:2]) > 23:
+            problems.append(f"{path}.publish_at: {group.publish_at!r} is no hour of the day")
+        if group.timezone is not None and not _zone_exists(group.timezone):
+            problems.append(f"{path}.timezone: {group.timezone!r} is no time zone of the tz database")
+    return problems
+
+
+def _check_accounts(config: Config) -> list[str]:
+    """One name is one account wherever it stands: two password files would leave it to chance which counts."""
+    problems = []
+    files: dict[str, str] = {}
+    for at, tld in enumerate(config.tld):
+        for number, account in enumerate(tld.accounts):
+            if files.setdefault(account.name, account.password_file) != account.password_file:
+                problems.append(
+                    f"tld[{at}].accounts[{number}].password_file: {account.name!r} has another file elsewhere; "
+                    "one account has one password"
+                )
     return problems
 
 
@@ -83,11 +123,10 @@ def _check_publish(config: Config) -> list[str]:
             problems.append(f"publish.next_key_from: {publish.next_key_from!r} is no date")
     if (mail.username is None) != (mail.password_file is None):
         problems.append("mail.username, mail.password_file: give both or neither")
-    addresses = [("mail.from", mail.sender)]
+    addresses = [("mail.from", mail.sender)] if mail.host is not None or "@localhost" not in mail.sender else []
     addresses += [(f"tld[{at}].managers", one) for at, tld in enumerate(config.tld) for one in tld.managers]
     addresses += [(f"group[{at}].managers", one) for at, group in enumerate(config.group) for one in group.managers]
-    problems += [f"{path}: {one!r} is no mail address" for path, one in addresses if not _ADDRESS.fullmatch(one)]
-    return problems
+    return problems + [f"{path}: {fault}" for path, one in addresses if (fault := mail_fault(one))]
 
 
 def _check_vantages(config: Config) -> list[str]:
@@ -95,37 +134,77 @@ def _check_vantages(config: Config) -> list[str]:
     names = [vantage.name for vantage in config.vantage]
     problems += [f"vantage[{at}].name: {name!r} is given twice" for at, name in enumerate(names) if name in names[:at]]
     for at, vantage in enumerate(config.vantage):
-        if vantage.proxy is not None and not re.match(r"^https?://[^/@]+:[0-9]+$", vantage.proxy):
+        if vantage.proxy is not None and not _proxy_reads(vantage.proxy):
             problems.append(f"vantage[{at}].proxy: must read http://host:port; credentials go to credentials_file")
-        if vantage.credentials_file is not None and not Path(vantage.credentials_file).is_file():
+        if vantage.credentials_file is not None and not is_file(vantage.credentials_file):
             problems.append(f"vantage[{at}].credentials_file: {vantage.credentials_file}: no such file")
     return problems
 
 
-def _check_addresses(config: Config) -> list[str]:
-    lists = {
-        "dns.roots": config.dns.roots,
-        "quad9.filtered": config.quad9.filtered,
-        "quad9.unfiltered": config.quad9.unfiltered,
-        **{f"tld[{at}].servers": tld.servers for at, tld in enumerate(config.tld)},
-    }
-    pattern = re.compile(r"^(\[[0-9a-f:.]+\]|[0-9.]+):[0-9]{1,5}$")
-    return [
-        f"{path}[{at}]: {address!r} must read address:port, as 192.0.2.1:53 or [2001:db8::1]:53"
-        for path, addresses in lists.items()
-        for at, address in enumerate(addresses)
-        if not pattern.match(address)
+def _proxy_reads(text: str) -> bool:
+    scheme, _, rest = text.partition("://")
+    host, _, port = rest.rpartition(":")
+    good = scheme in ("http", "https") and port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536
+    return good and host_fault(host) is None
+
+
+def _check_values(config: Config) -> list[str]:
+    """Every value that must be an address, a network, a name or a URL."""
+    validation, quad9 = config.validation, config.quad9
+    lists: list[tuple[str, Iterable[str], Callable[[str], str | None]]] = [
+        ("validation.allow_networks", validation.allow_networks, network_fault),
+        ("validation.sinkholes", validation.sinkholes, network_fault),
+        ("serve.mosapi.allow_networks", config.serve.mosapi.allow_networks, network_fault),
+        ("dns.roots", config.dns.roots, server_fault),
+        ("quad9.filtered", quad9.filtered, resolver_fault),
+        ("quad9.unfiltered", quad9.unfiltered, resolver_fault),
+    ]
+    values: list[tuple[str, str | None, Callable[[str], str | None]]] = [
+        ("quad9.blocked_canary", quad9.blocked_canary, name_fault),
+        ("webrisk.url", config.webrisk.url, url_fault),
+        ("tranco.url", config.tranco.url, _url_or_path_fault),
+        ("tranco.id_url", config.tranco.id_url, _url_or_path_fault),
+        ("mail.host", config.mail.host, host_fault),
+        ("status.socket", config.status.socket, socket_fault),
+    ]
+    for at, tld in enumerate(config.tld):
+        path = f"tld[{at}]"
+        lists += [
+            (f"{path}.names", tld.names, name_fault),
+            (f"{path}.suffixes", tld.suffixes, name_fault),
+            (f"{path}.registry_zones", tld.registry_zones, name_fault),
+            (f"{path}.shared_services", tld.shared_services, name_fault),
+            (f"{path}.critical", tld.critical, name_fault),
+            (f"{path}.servers", tld.servers, server_fault),
+            (f"{path}.hold_ns", tld.hold_ns, name_fault),
+            (f"{path}.hold_ip", tld.hold_ip, address_fault),
+            (f"{path}.hold_page", tld.hold_page, _empty_fault),
+        ]
+        values += [(f"{path}.name", tld.name, name_fault), (f"{path}.rdap.url", tld.rdap.url, url_fault)]
+    values += [(f"vantage[{at}].control_uri", one.control_uri, url_fault) for at, one in enumerate(config.vantage)]
+    values += [(f"feed[{at}].url", one.url, _feed_fault) for at, one in enumerate(config.feed)]
+    single = [f"{path}: {fault}" for path, one, rule in values if one is not None and (fault := rule(one))]
+    return single + [
+        f"{path}[{at}]: {fault}" for path, many, rule in lists for at, one in enumerate(many) if (fault := rule(one))
     ]
 
 
-def _check_networks(networks: tuple[str, ...], path: str) -> list[str]:
-    problems = []
-    for at, network in enumerate(networks):
-        try:
-            ipaddress.ip_network(network)
-        except ValueError:
-            problems.append(f"{path}[{at}]: {network!r} is no address or network, as 192.0.2.0/24 or 2001:db8::1")
-    return problems
+def _empty_fault(text: str) -> str | None:
+    return None if text.strip() else "is empty, which every page would hold"
+
+
+def _url_or_path_fault(text: str) -> str | None:
+    """A URL where it looks like one, else a path."""
+    if "://" in text:
+        return url_fault(text)
+    return None if text else "is empty; give a URL or a path"
+
+
+def _feed_fault(text: str) -> str | None:
+    """As the above; ``axfr://`` and other schemes are the catalogue's to judge."""
+    if "://" in text and not text.startswith(("http://", "https://")):
+        return None
+    return _url_or_path_fault(text.replace("{key}", "key"))
 
 
 def _zone_exists(name: str) -> bool:
@@ -133,6 +212,6 @@ def _zone_exists(name: str) -> bool:
 
     try:
         zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True

@@ -1,40 +1,80 @@
-"""``panopticond check-config``: everything wrong with a configuration at once, without opening a socket."""
+"""``panopticond check-config``: everything wrong with a configuration at once, without opening a socket.
+
+``run`` reads its configuration by the same ``checked``, so that what this praises also starts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from panopticond.config import read, tlds
+from panopticond.config import Config, check, tlds
 from panopticond.feeds.catalogue import resolve
+from panopticond.serve.app import check as check_serve
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.minisign import SecretKey
-from panopticond.shared.settings import read_secret
+from panopticond.shared.settings import convert, read_toml
+from panopticond.shared.values import folder_fault, is_file, secret_fault
 
 
 def check_config(path: Path) -> str:
     """One line of praise, or ConfigurationError with every fault and its path."""
-    config = read(path)
-    problems: list[str] = []
+    config = checked(path)
+    served = ", ".join(f".{tld.name}" for tld in tlds(config))
+    return f"{path}: good; serves {served} from {len(config.feed)} feeds at {len(config.vantage)} vantages"
+
+
+def checked(path: Path) -> Config:
+    """The configuration in a file; ConfigurationError with the faults of every stage: types, rules, files on disk."""
+    return convert(read_toml(path), Config, lambda config: [*check(config), *on_this_host(config)])
+
+
+def on_this_host(config: Config) -> list[str]:
+    """What is wrong with the configuration here: feeds, secrets, keys, where it serves and what it may write."""
+    problems = [*_feeds(config), *check_serve(config)] if config.serve.enabled else _feeds(config)
+    problems += [f"{key}: {fault}" for key, path in _secrets(config) if (fault := secret_fault(path))]
+    for key in ("secret_key_file", "next_secret_key_file"):
+        if (named := getattr(config.publish, key)) is not None:
+            problems += _signing_key(f"publish.{key}", named)
+    if config.serve.key_file is not None:
+        # distributions give a group of daemons the keys of TLS: only the world must not read them
+        fault = secret_fault(config.serve.key_file, mask=0o007)
+        problems += [f"serve.key_file: {fault}"] if fault else []
+    folders = {"store.path": Path(config.store.path).parent, "publish.root": Path(config.publish.root)}
+    return problems + [f"{key}: {fault}" for key, folder in folders.items() if (fault := folder_fault(folder))]
+
+
+def _feeds(config: Config) -> list[str]:
+    problems = []
     for at, feed in enumerate(config.feed):
         try:
             resolve(feed)
         except ConfigurationError as error:
-            problems += [
-                problem if problem.startswith("feed") else f"feed[{at}]: {problem}" for problem in error.problems
-            ]
-    secrets = [config.webrisk.key_file, *(feed.key_file for feed in config.feed)]
-    secrets += [account.password_file for tld in config.tld for account in tld.accounts]
-    for secret in secrets:
-        if secret is not None:
-            try:
-                read_secret(secret)
-            except ConfigurationError as error:
-                problems += error.problems
+            problems += [f"feed[{at}]{problem.removeprefix(f'feed.{feed.name}')}" for problem in error.problems]
+    return problems
+
+
+def _secrets(config: Config) -> Iterator[tuple[str, str]]:
+    """Every secret file by its key; a vantage's only where it is there, since the rules tell of one that is not."""
+    named = [("webrisk.key_file", config.webrisk.key_file), ("mail.password_file", config.mail.password_file)]
+    named += [(f"feed[{at}].key_file", feed.key_file) for at, feed in enumerate(config.feed)]
+    named += [
+        (f"tld[{at}].accounts[{number}].password_file", account.password_file)
+        for at, tld in enumerate(config.tld)
+        for number, account in enumerate(tld.accounts)
+    ]
+    named += [
+        (f"vantage[{at}].credentials_file", vantage.credentials_file)
+        for at, vantage in enumerate(config.vantage)
+        if vantage.credentials_file is not None and is_file(vantage.credentials_file)
+    ]
+    return ((key, path) for key, path in named if path is not None)
+
+
+def _signing_key(key: str, path: str) -> list[str]:
     try:
-        SecretKey.read(Path(config.publish.secret_key_file))
+        SecretKey.read(Path(path))
     except ConfigurationError as error:
-        problems += [f"publish.secret_key_file: {problem}" for problem in error.problems]
-    if problems:
-        raise ConfigurationError(problems)
-    served = ", ".join(f".{tld.name}" for tld in tlds(config))
-    return f"{path}: good; serves {served} from {len(config.feed)} feeds at {len(config.vantage)} vantages"
+        return [f"{key}: {problem}" for problem in error.problems]
+    fault = secret_fault(path)
+    return [f"{key}: {fault}"] if fault else []

@@ -103,11 +103,14 @@ def check(config: Config) -> list[str]:
     problems = []
     if (serve_.certificate_file is None) != (serve_.key_file is None):
         problems.append("serve.certificate_file, serve.key_file: give both or neither")
-    host = serve_.bind.rpartition(":")[0].strip("[]")
+    host, _, port = serve_.bind.rpartition(":")
+    if not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
+        problems.append(f"serve.bind: {serve_.bind!r} must read address:port, as 127.0.0.1:8053")
     try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        loopback = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         loopback = False
+        problems.append(f"serve.bind: {host!r} is no address to bind, as 127.0.0.1 or [::1]")
     if not loopback and serve_.certificate_file is None:
         problems.append(
             "serve.bind: off loopback accounts need TLS; give certificate_file and key_file, or a proxy before it"

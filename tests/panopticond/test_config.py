@@ -43,11 +43,59 @@ def config(**more: Any) -> Config:
         ({"mail": {"username": "x"}}, "mail.username"),
         ({"publish": {"next_secret_key_file": "/k"}}, "publish.next_secret_key_file"),
         ({"publish": {"next_secret_key_file": "/k", "next_key_from": "2027-02-30"}}, "publish.next_key_from"),
+        ({"group": [{"names": ["zz"], "publish_at": "26:00"}]}, "group[0].publish_at"),
+        ({"group": [{"names": ["zz"], "publish_at": "noon"}]}, "group[0].publish_at"),
+        ({"group": [{"names": ["zz"], "timezone": "Mars/Olympus"}]}, "group[0].timezone"),
+        ({"group": [{"names": ["zz"], "feeds": ["none"]}]}, "group[0].feeds"),
+        ({"group": [{"names": ["zz"], "vantages": ["a", "a"]}]}, "group[0].vantages"),
+        ({"tld": [{"name": "zz", "vantages": ["a", "a"]}]}, "tld[0].vantages"),
+        ({"tld": [{"name": "z..z"}]}, "tld[0].name"),
+        ({"tld": [{"names": ["zz", "7"]}]}, "tld[0].names[1]"),
+        ({"tld": [{"name": "zz", "suffixes": ["zz", ""]}]}, "tld[0].suffixes[1]"),
+        ({"tld": [{"name": "zz", "registry_zones": ["../../etc"]}]}, "tld[0].registry_zones[0]"),
+        ({"tld": [{"name": "zz", "shared_services": ["a b.zz"]}]}, "tld[0].shared_services[0]"),
+        ({"tld": [{"name": "zz", "servers": ["999.1.1.1:99999"]}]}, "tld[0].servers[0]"),
+        ({"tld": [{"name": "zz", "servers": ["192.0.2.1:0"]}]}, "tld[0].servers[0]"),
+        ({"tld": [{"name": "zz", "hold_ip": ["hold"]}]}, "tld[0].hold_ip[0]"),
+        ({"tld": [{"name": "zz", "hold_page": [""]}]}, "tld[0].hold_page[0]"),
+        ({"tld": [{"name": "zz", "rdap": {"url": "rdap.nic.zz"}}]}, "tld[0].rdap.url"),
+        ({"tld": [{"name": "zz", "accounts": [{"name": "x", "password_file": "/a"}]}, {"name": "yy", "accounts": [{"name": "x", "password_file": "/b"}]}]}, "tld[1].accounts[0].password_file"),
+        ({"lab": True, "validation": {"allow_networks": ["10.0.0.0/99"]}}, "validation.allow_networks[0]"),
+        ({"validation": {"sinkholes": ["sink.example"]}}, "validation.sinkholes[0]"),
+        ({"validation": {"window": "0h"}}, "validation.window"),
+        ({"validation": {"retention": "99999999999d"}}, "validation.retention"),
+        ({"validation": {"window": "9" * 400 + "d"}}, "validation.window"),
+        ({"validation": {"checks_per_window": 10**9}}, "validation.checks_per_window"),
+        ({"validation": {"checks_per_window": 10**40}}, "validation.checks_per_window"),
+        ({"validation": {"per_host_seconds": float("nan")}}, "validation.per_host_seconds"),
+        ({"validation": {"per_host_seconds": -1.0}}, "validation.per_host_seconds"),
+        ({"dns": {"rate_per_server": float("inf")}}, "dns.rate_per_server"),
+        ({"webrisk": {"rate": float("nan")}}, "webrisk.rate"),
+        ({"quad9": {"filtered": ["tls://dns.example"]}}, "quad9.filtered[0]"),
+        ({"feed": [{"name": "x", "url": "https://", "format": "url-list"}]}, "feed[0].url"),
+        ({"vantage": [*VANTAGES, {"name": "c", "country": "FR", "proxy": "http://h:70000"}]}, "vantage[2].proxy"),
+        ({"vantage": [*VANTAGES, {"name": "c", "country": "FR", "control_uri": "page"}]}, "vantage[2].control_uri"),
+        ({"store": {"path": "/a\x00b"}}, "store.path"),
+        ({"status": {"socket": "/" + "s" * 200}}, "status.socket"),
     ],
 )  # fmt: skip
 def test_a_broken_rule_names_its_path(given: dict[str, Any], path: str) -> None:
     """Each rule on its own."""
-    assert any(problem.startswith(path) for problem in check(config(**given)))
+    data = {"tld": [{"name": "zz"}], "vantage": VANTAGES, **given}
+    with pytest.raises(ConfigurationError) as caught:
+        convert(data, Config, check)
+    assert any(problem.startswith(path) for problem in caught.value.problems), caught.value.problems
+
+
+def test_resolvers_may_be_asked_by_stream() -> None:
+    """UDP, TCP, TLS with a name, HTTPS."""
+    ways = [
+        "192.0.2.1:53",
+        "tcp://[2001:db8::1]:53",
+        "tls://192.0.2.1:853#dns.example",
+        "https://dns.example/dns-query",
+    ]
+    assert check(config(quad9={"filtered": ways})) == []
 
 
 def test_a_good_configuration_has_no_problems() -> None:

@@ -48,6 +48,24 @@ def test_rules_between_keys_come_after_types() -> None:
         convert({"inner": {"size": 1}}, Outer, lambda value: ["inner.size: too small"] if value.inner.size < 2 else [])
 
 
+def test_rules_are_held_against_what_is_sound() -> None:
+    """A fault in one key hides no broken rule elsewhere; of the faulty key itself, or what it holds, nothing more."""
+
+    def check(value: Outer) -> list[str]:
+        assert len(value.many) == 3  # indices stay
+        return ["many[2].size: too small", "many[1]: is odd", "inner.size: too small", "other, maybe: give both"]
+
+    data = {"inner": {"size": "big"}, "many": [{"size": 1}, {"size": "x"}, {"size": 3}], "maybe": 3}
+    with pytest.raises(ConfigurationError) as caught:
+        convert(data, Outer, check)
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        "inner.size",
+        "many[1].size",
+        "maybe",
+        "many[2].size",
+    ]
+
+
 def test_a_doubled_json_key_is_refused(tmp_path: Path) -> None:
     """The parser's habit of taking the last is a trap."""
     path = tmp_path / "a.json"

@@ -1,0 +1,137 @@
+"""What one value of a configuration may be: networks, server addresses, domain names, URLs, mail addresses, files.
+
+Used by the rules of both configurations. Each function gives the fault in words, or None; the caller puts the key's
+path before it. Nothing is opened or resolved but a secret's own file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import stat
+from collections.abc import Collection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from panopticond.shared.errors import ConfigurationError
+from panopticond.shared.names import ascii_name, well_formed
+from panopticond.shared.settings import read_secret
+
+_MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([A-Za-z0-9.-]{1,253})")
+_SERVER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
+OTHERS = 0o077
+"""The permission bits by which anybody but the owner reads a secret."""
+
+
+def network_fault(text: str) -> str | None:
+    """Neither an address nor a network without host bits."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return f"{text!r} is no address or network, as 192.0.2.0/24 or 2001:db8::1"
+    return None
+
+
+def address_fault(text: str) -> str | None:
+    """No IP address in the one form in which probes write it down."""
+    try:
+        plain = str(ipaddress.ip_address(text))
+    except ValueError:
+        return f"{text!r} is no address, as 192.0.2.1 or 2001:db8::1"
+    return None if plain == text else f"write {text!r} as {plain}"
+
+
+def server_fault(text: str) -> str | None:
+    """No ``address:port`` with a real address and a port from 1 to 65535."""
+    match = _SERVER.fullmatch(text)
+    if match is not None and 0 < int(match[3]) < 65536:
+        try:
+            ipaddress.ip_address(match[1] or match[2])
+        except ValueError:
+            pass
+        else:
+            return None
+    return f"{text!r} must read address:port, as 192.0.2.1:53 or [2001:db8::1]:53"
+
+
+def resolver_fault(text: str) -> str | None:
+    """No server as :mod:`panopticond.probe.dnsstream` takes it: ``address:port``, or by tcp, tls or https."""
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return server_fault(text)
+    if scheme in ("tcp", "tls"):
+        return server_fault(rest.partition("#")[0])
+    return url_fault(text, schemes=("https",))
+
+
+def name_fault(text: str) -> str | None:
+    """No domain name (U-labels pass), as ``com.zz``."""
+    name = ascii_name(text)
+    if text.strip(".") != text or not well_formed(name) or name.rpartition(".")[2].isdigit():
+        return f"{text!r} is no domain name, as com.zz"
+    return None
+
+
+def mail_fault(text: str) -> str | None:
+    """No single mail address, without a display name."""
+    match = _MAIL.fullmatch(text)
+    if match is None or name_fault(match[1].lower()) is not None or ".." in text or text.startswith("."):
+        return f"{text!r} is no mail address, as abuse@nic.example"
+    return None
+
+
+def url_fault(text: str, *, schemes: Collection[str] = ("http", "https")) -> str | None:
+    """No URL of one of the schemes with a host, and a port that exists where there is one."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    good = good and not re.search(r"\s", text)
+    return None if good else f"{text!r} must be a URL that begins {' or '.join(f'{scheme}://' for scheme in schemes)}"
+
+
+def host_fault(text: str) -> str | None:
+    """Neither a host name nor an address to connect to."""
+    try:
+        ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return None if well_formed(ascii_name(text)) else f"{text!r} is neither a host name nor an address"
+    return None
+
+
+def secret_fault(path: str, *, mask: int = OTHERS) -> str | None:
+    """A secret file that is missing, empty or open to others by the bits of ``mask``."""
+    try:
+        read_secret(path)
+        mode = stat.S_IMODE(Path(path).stat().st_mode)
+    except ConfigurationError as error:
+        return "; ".join(error.problems)
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return f"{path} is open to others (mode {mode:04o}); do: chmod 600 {path}" if mode & mask else None
+
+
+def folder_fault(path: Path) -> str | None:
+    """A directory that is not there and could not be made, or where nothing may be written."""
+    try:
+        for place in (path, *path.parents):
+            if place.is_dir():
+                good = os.access(place, os.W_OK | os.X_OK)
+                return None if good else f"{place}: this user may not write there"
+            if place.exists() or place.is_symlink():
+                return f"{place}: is no directory"
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return f"{path}: cannot be made"
+
+
+def is_file(path: str) -> bool:
+    """Whether a file is there, whatever the text: a name that cannot be one is none."""
+    return os.path.isfile(path)  # noqa: PTH113 - pathlib raises for names too long
+
+
+def socket_fault(path: str) -> str | None:
+    """A path too long for the kernel (unix(7)), or none."""
+    return None if 0 < len(os.fsencode(path)) < 108 else f"{path!r} must be a path of 1 to 107 bytes"
