@@ -11,6 +11,7 @@ import datetime as dt
 import hashlib
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -27,6 +28,9 @@ RUNG_REASONS = frozenset({"registrar-rung", "registry-review"})
 """A rejection of one of these concerns its own rung; of any other reason, the whole case."""
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _PENDING = frozenset({"queued", "sending", "retry", "unknown"})
+_LOST = frozenset({"failed", "bounced"})
+SOMETHING_NEW = "something new"
+NOT_IN_ZONE = "not in the registry's zone"
 _OVER = frozenset({"mitigated-dns", "mitigated-content", "changed"})
 
 
@@ -41,6 +45,8 @@ class Told(msgspec.Struct, frozen=True):
     state: str = "queued"
     """The outbox's word; ``withdrawn`` was never said to anybody."""
     accepted: dt.datetime | None = None
+    settled: dt.datetime | None = None
+    """When the outbox was done with it: accepted, failed, bounced or withdrawn."""
 
 
 class History(msgspec.Struct, frozen=True):
@@ -58,9 +64,12 @@ class History(msgspec.Struct, frozen=True):
     """Queue entries of this opening: reason to waiting, approved, rejected, held or withheld."""
 
 
-def step(case: Case, history: History, now: dt.datetime, settings: Ladder) -> Step:
-    """What is to be done for a case now; ``hold`` names why a person must decide."""
-    found = _step(case, history, now, settings)
+def step(case: Case, history: History, now: dt.datetime, settings: Ladder, *, all_know: bool = False) -> Step:
+    """What is to be done for a case now; ``hold`` names why a person must decide.
+
+    ``all_know``: what is new was found to be known to every party, so that the later rungs are looked at instead.
+    """
+    found = _step(case, history, now, settings, all_know=all_know)
     hours = settings.hours
     if (
         found.action == "send"
@@ -80,7 +89,26 @@ def at_work(now: dt.datetime, hours: Hours) -> bool:
     return hours.opens <= local.strftime("%H:%M") < hours.closes
 
 
-def _step(case: Case, history: History, now: dt.datetime, settings: Ladder) -> Step:
+def standing(
+    case: Case, decisions: Mapping[str, str], template: str, rung: int, settings: Ladder
+) -> Literal["go", "wait", "withdraw"]:
+    """Whether a notice in the outbox may go by what is known now: no longer right it is withdrawn, else a person's."""
+    if _refusal(decisions) or (rung == REGISTRAR_RUNG and decisions.get("registrar-rung") in REFUSALS):
+        return "withdraw"
+    if template == "resolved" or case.state == "mitigated":
+        return "go" if template == "resolved" and case.state == "mitigated" else "withdraw"
+    if case.state != "open" or case.in_zone is False or not due_indicators(case, decisions):
+        return "withdraw"
+    if any(decisions.get(reason) != "approved" for reason in _gates(case, settings)) or _held(decisions):
+        return "wait"
+    return "go"
+
+
+def _held(decisions: Mapping[str, str]) -> bool:
+    return "held" in {state for reason, state in decisions.items() if reason not in RUNG_REASONS}
+
+
+def _step(case: Case, history: History, now: dt.datetime, settings: Ladder, *, all_know: bool) -> Step:
     if case.state == "mitigated":
         return _resolved(case, history)
     if case.state != "open":
@@ -89,6 +117,8 @@ def _step(case: Case, history: History, now: dt.datetime, settings: Ladder) -> S
         history = History(told=history.told)
     if refusal := _refusal(history.decisions):
         return Step(case.id, "nothing", f"{refusal} by a person")
+    if case.in_zone is False:
+        return Step(case.id, "nothing", NOT_IN_ZONE)
     due = due_indicators(case, history.decisions)
     if not due:
         if any(item.validated and "review" in item.flags for item in case.indicators):
@@ -97,14 +127,14 @@ def _step(case: Case, history: History, now: dt.datetime, settings: Ladder) -> S
     for reason in _gates(case, settings):
         if history.decisions.get(reason) != "approved":
             return Step(case.id, "hold", reason, max(1, history.rung))
-    if "held" in {state for reason, state in history.decisions.items() if reason not in RUNG_REASONS}:
+    if _held(history.decisions):
         return Step(case.id, "hold", "held", max(1, history.rung))
     if history.rung == 0:
         return _first(case, history, now, settings)
-    if msgspec.structs.replace(case, indicators=due).said - history.said:
+    if not all_know and msgspec.structs.replace(case, indicators=due).said - history.said:
         roles = (*HOLDERS, *REGISTRARS) if history.rung >= REGISTRAR_RUNG else _first_roles(case, settings)
         template: Template = "malicious" if case.abuse_class == "malicious" else "reminder"
-        return Step(case.id, "send", "something new", history.rung, template, roles)
+        return Step(case.id, "send", SOMETHING_NEW, history.rung, template, roles)
     return _later(case, history, now, settings)
 
 
@@ -236,16 +266,22 @@ def _first(case: Case, history: History, now: dt.datetime, settings: Ladder) -> 
 
 
 def _later(case: Case, history: History, now: dt.datetime, settings: Ladder) -> Step:
-    """The registrar after a day, the registry's own review after three, from this opening's first accepted mail."""
-    accepted = [told.accepted for told in history.told if told.accepted and told.opening == case.opening]
-    between = dt.timedelta(seconds=seconds(settings.between))
-    if not accepted or (history.rung_at is not None and now - history.rung_at < between):
-        return Step(case.id, "nothing", "told; nothing new", history.rung)
-    waited = (now - min(accepted)).total_seconds()
+    """The registrar after a day, the registry's own review after three; what has become malicious is reviewed at once.
+
+    Deadlines count from this opening's first accepted mail, or from the last failure where no mail arrived at all.
+    """
     review_queued = "registry-review" in history.decisions
+    if stands_in_review(case) and not review_queued:
+        return Step(case.id, "hold", "registry-review", REVIEW_RUNG)
+    here = [told for told in history.told if told.opening == case.opening and told.state != "withdrawn"]
+    since = _counted_from(here)
+    between = dt.timedelta(seconds=seconds(settings.between))
+    if since is None or (history.rung_at is not None and now - history.rung_at < between):
+        return Step(case.id, "nothing", "told; nothing new", history.rung)
+    waited = (now - since).total_seconds()
     if waited >= seconds(settings.review_after) and not review_queued:
         return Step(case.id, "hold", "registry-review", REVIEW_RUNG)
-    registrar_told = case.abuse_class == "malicious" or history.rung >= REGISTRAR_RUNG
+    registrar_told = history.rung >= REGISTRAR_RUNG or any(told.template == "registrar" for told in here)
     if waited >= seconds(settings.registrar_after) and not registrar_told:
         decision = history.decisions.get("registrar-rung")
         if decision in REFUSALS:
@@ -254,3 +290,10 @@ def _later(case: Case, history: History, now: dt.datetime, settings: Ladder) -> 
             return Step(case.id, "hold", "registrar-rung", REGISTRAR_RUNG)
         return Step(case.id, "send", "registrar rung", REGISTRAR_RUNG, "registrar", REGISTRARS)
     return Step(case.id, "nothing", "told; nothing new", history.rung)
+
+
+def _counted_from(here: Sequence[Told]) -> dt.datetime | None:
+    """When the deadlines of an opening began to run; None while its first mail is still on its way."""
+    if here and all(told.state in _LOST for told in here):
+        return max((told.settled for told in here if told.settled), default=None)
+    return min((told.accepted for told in here if told.accepted), default=None)

@@ -220,6 +220,7 @@ class Ledger:
     async def decide(self, entry: str, word: str, now: dt.datetime) -> list[QueueEntry]:
         """Write a person's word on a queue entry (its number) or on all open ones of a case (its case number).
 
+        A case number speaks of the newest opening and undoes no decision; an entry's number changes that entry.
         Returns the entries changed; none means that there is no such entry.
         """
         return await self.run(functools.partial(_decide, entry=entry, state=DECISIONS[word], now=rfc3339(now)))
@@ -297,6 +298,7 @@ def _history(connection: apsw.Connection, case_id: str, opening: dt.datetime) ->
             said=frozenset(json.loads(row[4])),
             state=row[5],
             accepted=parse_rfc3339(row[6]) if row[5] in ("accepted", "bounced") and row[6] else None,
+            settled=parse_rfc3339(row[6]) if row[6] else None,
         )
         for row in connection.execute(
             "SELECT opening, party, n.template, n.rung, said, state, settled_at "
@@ -320,11 +322,12 @@ def _history(connection: apsw.Connection, case_id: str, opening: dt.datetime) ->
 
 def _decide(connection: apsw.Connection, entry: str, state: str, now: str) -> list[QueueEntry]:
     number = entry.isascii() and entry.isdigit() and len(entry) < 19  # more is no id, and no integer of SQLite's
-    column = "id" if number else "case_id"
+    newest = "case_id = ?1 AND state IN ('waiting', 'held')"
+    newest += " AND opening = (SELECT max(opening) FROM queue WHERE case_id = ?1)"
     rows = connection.execute(
-        f"UPDATE queue SET state = ?, decided_at = ? WHERE {column} = ? "  # noqa: S608 - one of two words of ours
+        f"UPDATE queue SET state = ?2, decided_at = ?3 WHERE {'id = ?1' if number else newest} "  # noqa: S608 - our own words
         "RETURNING id, case_id, reason, state, at, decided_at",
-        (state, now, int(entry) if number else entry),
+        (int(entry) if number else entry, state, now),
     )
     return [QueueEntry(*row) for row in rows]
 

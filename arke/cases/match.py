@@ -43,8 +43,11 @@ class _Index(msgspec.Struct, frozen=True):
     silent: frozenset[str]
 
 
-def match(tables: Tables, owners: Collection[str] | None) -> list[Matched]:
-    """One case per incident that is open or was mitigated lately; ``owners`` are the zone's names, None without one."""
+def match(tables: Tables, owners: Collection[str] | None, addresses: Collection[str] = frozenset()) -> list[Matched]:
+    """One case per incident that is open or was mitigated lately; ``owners`` are the zone's names, None without one.
+
+    ``addresses`` are its names with address records of their own, which it serves without delegating them.
+    """
     index = _Index(
         {row.name: row for row in tables["domain"]},
         _grouped(tables["sighting"]),
@@ -59,8 +62,9 @@ def match(tables: Tables, owners: Collection[str] | None) -> list[Matched]:
         if row.indicator is not None and row.decision != "dismiss":
             by_domain[row.domain].append(_indicator(row.indicator, None, row, index))
     tld, ended = tables["snapshot"][0].tld, parse_rfc3339(tables["snapshot"][0].to_at)
+    holdings = {} if owners is None else _holdings(tables, tld, owners, addresses)
     return [
-        _matched(incident, tld, by_domain[incident.domain], index, owners)
+        _matched(incident, tld, by_domain[incident.domain], index, _in_zone(incident.domain, tld, owners, addresses))
         for incident in tables["incident"]
         if incident.state == "open" or _lately_mitigated(incident, ended)
     ]
@@ -90,7 +94,7 @@ def _grouped(rows: Iterable[Any]) -> dict[str, list[Any]]:
 
 
 def _matched(
-    incident: IncidentRow, tld: str, of_domain: list[CaseIndicator], index: _Index, owners: Collection[str] | None
+    incident: IncidentRow, tld: str, of_domain: list[CaseIndicator], index: _Index, in_zone: bool | None
 ) -> Matched:
     if incident.host is not None:
         indicators = [item for item in of_domain if item.scope == "shared" and item.host == incident.host]
@@ -112,11 +116,25 @@ def _matched(
         critical="critical" in flags,
         registered_at=_time(domain.registered_at if domain else incident.registered_at),
         registrar=domain.registrar if domain else None,
-        in_zone=None if owners is None else incident.domain in owners,
+        in_zone=in_zone,
         gone=_time(incident.first_gone or incident.closed) if incident.state == "mitigated" else None,
         reopened=tuple(parse_rfc3339(text) for text in incident.reopened.split()),
     )
     return Matched(case, _facts(case, domain, index))
+
+
+def _holdings(tables: Tables, tld: str, owners: Collection[str], addresses: Collection[str]) -> dict[str, bool | None]:
+    """By domain, whether the registry's zone holds it; None where the name belongs into another zone."""
+    domains = {incident.domain for incident in tables["incident"]}
+    found: dict[str, bool | None] = {domain: domain in owners or domain in addresses for domain in domains}
+    deep = {domain for domain, held in found.items() if not held and domain.partition(".")[2] != tld}
+    if deep:
+        parents = {name.partition(".")[2] for name in owners}
+        # A registry zone such as com.tld may be kept in a file of its own: delegated here, or not here at all.
+        elsewhere = (parent for parent in {domain.partition(".")[2] for domain in deep} if parent in owners)
+        parents.difference_update(elsewhere)
+        found |= dict.fromkeys(domain for domain in deep if domain.partition(".")[2] not in parents)
+    return found
 
 
 def _reasons(domain: DomainRow | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from arke.cases.ladder import History, Told, due_indicators, knows, occasion, parties, step, template_for
+from arke.cases.ladder import History, Told, due_indicators, knows, occasion, parties, standing, step, template_for
 from arke.config import Hours, Ladder
 from arke.model import Contact
 from tests.arke.made import NOW, OPENED, case, contacts, indicator
@@ -119,7 +119,69 @@ def test_later_rungs_count_from_the_first_accepted_mail_and_wait_for_a_person() 
     unaccepted = done(hours=73, told=(told(accepted=None),))
     assert step(case(), unaccepted, NOW, SETTINGS).action == "nothing"
     malicious = case(abuse_class="malicious")
-    assert step(malicious, done(hours=30), NOW, SETTINGS).action == "nothing"
+    reviewed = done(hours=30, decisions={"registry-review": "waiting"})
+    both = msgspec.structs.replace(reviewed, told=(*reviewed.told, told("r", template="registrar")))
+    assert step(malicious, both, NOW, SETTINGS).action == "nothing"
+    assert step(malicious, reviewed, NOW, SETTINGS).reason == "registrar-rung"
+
+
+def test_what_becomes_malicious_later_is_reviewed_at_once() -> None:
+    """Told neutrally before, an hour ago: the registry's review does not wait for the third day."""
+    held = step(case(abuse_class="malicious"), done(hours=1), NOW, SETTINGS)
+    assert (held.action, held.reason) == ("hold", "registry-review")
+
+
+@pytest.mark.parametrize("state", ["failed", "bounced"])
+def test_where_no_mail_arrived_the_ladder_goes_on_from_the_last_failure(state: str) -> None:
+    """Every notice lost: the registrar rung a day after the last one was; one still on its way waits."""
+    lost = told(accepted=None, state=state, settled=NOW - 25 * HOUR)
+    later = told("b", accepted=None, state=state, settled=NOW - 23 * HOUR)
+    assert step(case(), done(hours=99, told=(lost,)), NOW, SETTINGS).reason == "registrar-rung"
+    assert step(case(), done(hours=99, told=(lost, later)), NOW, SETTINGS).action == "nothing"
+    waits = told("b", accepted=None, state="retry")
+    assert step(case(), done(hours=99, told=(lost, waits)), NOW, SETTINGS).action == "nothing"
+
+
+def test_what_everybody_knows_does_not_hold_up_the_later_rungs() -> None:
+    """Something new by the snapshot, known to every party: the deadlines run on."""
+    more = case(indicators=(indicator(), indicator(id="i2", host="sub.bad.zz")))
+    assert step(more, done(hours=25), NOW, SETTINGS).reason == "something new"
+    assert step(more, done(hours=25), NOW, SETTINGS, all_know=True).reason == "registrar-rung"
+
+
+def test_a_name_the_registrys_zone_lacks_is_not_written_about() -> None:
+    """Gone from the zone: nothing is sent; without a zone, or in it, the case goes its way."""
+    found = step(case(in_zone=False), History(), NOW, SETTINGS)
+    assert (found.action, found.reason) == ("nothing", "not in the registry's zone")
+    for in_zone in (None, True):
+        assert step(case(in_zone=in_zone), History(), NOW, SETTINGS).action == "send"
+
+
+@pytest.mark.parametrize(
+    ("changes", "decisions", "template", "rung", "word"),
+    [
+        ({}, {}, "new", 1, "go"),
+        ({}, {"popular": "withheld"}, "new", 1, "withdraw"),
+        ({}, {"recheck": "rejected"}, "new", 1, "withdraw"),
+        ({}, {"registrar-rung": "rejected"}, "new", 1, "go"),
+        ({}, {"registrar-rung": "rejected"}, "registrar", 2, "withdraw"),
+        ({}, {"recheck": "held"}, "new", 1, "wait"),
+        ({"popular": True}, {}, "new", 1, "wait"),
+        ({"popular": True}, {"popular": "approved"}, "new", 1, "go"),
+        ({"in_zone": False}, {}, "new", 1, "withdraw"),
+        ({"state": "lapsed"}, {}, "new", 1, "withdraw"),
+        ({"state": "mitigated"}, {}, "new", 1, "withdraw"),
+        ({"state": "mitigated"}, {}, "resolved", 9, "go"),
+        ({}, {}, "resolved", 9, "withdraw"),
+        ({"indicators": (indicator(validated=False),)}, {}, "new", 1, "withdraw"),
+        ({"indicators": (indicator(flags=("review",)),)}, {}, "new", 1, "withdraw"),
+    ],
+)
+def test_a_waiting_notice_stands_only_while_it_could_be_written_again(
+    changes: dict[str, Any], decisions: dict[str, str], template: str, rung: int, word: str
+) -> None:
+    """Refused, over, unvalidated, in review or out of the zone: withdrawn; what waits for a person waits."""
+    assert standing(case(**changes), decisions, template, rung, SETTINGS) == word
 
 
 def test_a_rejected_later_rung_leaves_the_case_itself_alone() -> None:

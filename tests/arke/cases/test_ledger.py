@@ -57,6 +57,19 @@ async def test_the_queue_takes_each_reason_once_an_opening_and_keeps_the_word(tm
         assert [item.state for item in await ledger.queue()] == ["withheld"]
 
 
+async def test_a_case_number_speaks_of_what_is_open_in_the_newest_opening(tmp_path: Path) -> None:
+    """Approving by case number undoes no withhold and wakes no earlier opening; the entry's own number does."""
+    async with Ledger.open(tmp_path) as ledger:
+        await ledger.wait_for_person("c", OPENED, "recheck", NOW)
+        await ledger.wait_for_person("c", NOW, "popular", NOW)
+        await ledger.wait_for_person("c", NOW, "recheck", NOW)
+        await ledger.decide("2", "withhold", NOW)
+        assert [entry.id for entry in await ledger.decide("c", "approve", NOW)] == [3]
+        assert [entry.state for entry in await ledger.queue()] == ["waiting", "withheld", "approved"]
+        assert await ledger.decide("c", "approve", NOW) == []
+        assert [entry.state for entry in await ledger.decide("2", "reject", NOW)] == ["rejected"]
+
+
 async def test_recipients_are_keyed_hashes_and_the_key_is_guarded(tmp_path: Path) -> None:
     """The same address however written; another ledger's key gives another hash; files are the owner's alone."""
     async with Ledger.open(tmp_path / "a") as one, Ledger.open(tmp_path / "b") as two:

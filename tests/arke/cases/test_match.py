@@ -58,6 +58,16 @@ def test_closed_incidents_are_no_cases_and_reopenings_are_openings() -> None:
     assert match(rows, None) == []
 
 
+def test_the_zone_says_whether_it_holds_the_name() -> None:
+    """Delegated or with an address of its own: it does; below a registry zone kept elsewhere nobody knows."""
+    rows = tables(names=("bad", "own", "gone", "x.com", "y.net"))
+    found = match(rows, {"bad.zz": (), "a.net.zz": (), "com.zz": ()}, {"own.zz"})
+    assert {item.case.domain: item.case.in_zone for item in found} == {
+        "bad.zz": True, "own.zz": True, "gone.zz": False, "x.com.zz": None, "y.net.zz": False,
+    }  # fmt: skip
+    assert match(rows, None)[0].case.in_zone is None
+
+
 def test_the_registrys_own_date_is_put_to_the_same_rules() -> None:
     """A name registered days before, abused at its root under a lure word, becomes malicious; the same date changes nothing."""
     rows = tables(names=("secure-login",))
