@@ -2,12 +2,14 @@
 
 Between the window (what is due) and the store (what was seen). A slot is taken first and then the longest due
 indicator, so that under load the order stays by deadline and nothing is queued twice. A round is recorded whole or not
-at all: cancelled in the middle it is lost, and only it. What a probe or the judge raises is a bug and ends the loop.
+at all: cancelled in the middle it is lost, and only it. What the judge raises is a bug and ends the loop; a
+store that refuses is waited for.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
@@ -16,14 +18,22 @@ import trio
 
 from panopticond.judge.listing import listing_of as judge_listing
 from panopticond.judge.registration import began, since_registration
-from panopticond.judge.verdict import Listing
+from panopticond.judge.verdict import CONTENT_SPREAD, Listing
 from panopticond.model import Absence, DomainRecord, Observation, Round, Subject, Trust, Verdict
 from panopticond.probe.round import Extras
+from panopticond.shared.errors import StoreError
 from panopticond.store.interface import Standing, Store
 from panopticond.window import Window, worth_asking
 
 HISTORY = dt.timedelta(days=8)
 """How far back a verdict looks: the longest rule runs seven days; the first validated round is always there too."""
+
+
+PAUSE_SECONDS = 15.0
+"""Real seconds without a new round after the store refused one."""
+AGAIN_AFTER = dt.timedelta(minutes=1)
+"""Policy time after which a round that could not be recorded is made again."""
+log = logging.getLogger(__name__)
 
 
 class PolicyClock(Protocol):
@@ -92,6 +102,8 @@ class Duty(msgspec.Struct, frozen=True):
     listing_of: Callable[[Standing], Listing]
     """What feeds and operator say now: :func:`listing_of` with the configured feeds."""
     on_round: Callable[[Checked], Awaitable[None]] | None = None
+    on_trouble: Callable[[str], None] | None = None
+    """Hears why a round could not be recorded, and an empty text once one could again."""
 
 
 async def probe_due(
@@ -99,14 +111,23 @@ async def probe_due(
     *,
     concurrency: int,
     bell: Bell,
+    pause_seconds: float = PAUSE_SECONDS,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Check what is due, ``concurrency`` rounds at once, until cancelled; ``bell`` tells of additions to the window."""
+    """Check what is due, ``concurrency`` rounds at once, until cancelled; ``bell`` tells of additions to the window.
+
+    A store that will not read or write, locked or on a full disk, is told and costs the round: it is planned again, and
+    no new one begins for ``pause_seconds`` (real).
+    """
     slots = trio.Semaphore(concurrency, max_value=concurrency)
+    trouble = _Trouble(duty)
 
     async def check(indicator_id: int) -> None:
         try:
             await check_once(duty, indicator_id)
+            trouble.over()
+        except StoreError as error:
+            trouble.met(error, indicator_id)
         finally:
             slots.release()
         bell.ring()  # the next round of this one may be due before what the loop sleeps towards
@@ -115,12 +136,43 @@ async def probe_due(
         task_status.started()
         while True:
             await slots.acquire()
+            if trouble.fresh:
+                trouble.fresh = False
+                await trio.sleep(pause_seconds)
             taken = duty.window.due(duty.clock.now(), 1)
             if taken:
                 nursery.start_soon(check, taken[0], name=f"round {taken[0]}")
             else:
                 slots.release()
                 await _quiet(duty.window, duty.clock, bell)
+
+
+class _Trouble:
+    """What the store last refused, until a round was recorded again."""
+
+    def __init__(self, duty: Duty) -> None:
+        self._duty = duty
+        self._sentence = ""
+        self.fresh = False
+        """Met since the loop last paused for it."""
+
+    def met(self, error: StoreError, indicator_id: int) -> None:
+        duty = self._duty
+        duty.window.postpone(indicator_id, duty.clock.now() + AGAIN_AFTER)
+        self.fresh = True
+        if not self._sentence:
+            log.error("a round is lost and will be made again: %s", error)
+        self._tell(str(error))
+
+    def over(self) -> None:
+        if self._sentence:
+            log.info("rounds are recorded again")
+            self._tell("")
+
+    def _tell(self, sentence: str) -> None:
+        self._sentence = sentence
+        if self._duty.on_trouble is not None:
+            self._duty.on_trouble(sentence)
 
 
 async def _quiet(window: Window, clock: PolicyClock, bell: Bell) -> None:
@@ -147,7 +199,7 @@ async def check_once(duty: Duty, indicator_id: int) -> Checked | None:
     verdict = carry_over(_of_this_registration(standing.verdict, start), verdict)
     await store.record_round(indicator_id, round_, verdict, start)
     await store.record_domain(domain)
-    window.done(indicator_id, round_.at)
+    window.done(indicator_id, round_.at, sooner=decisive(verdict))
     if not worth_asking(verdict, standing.recorded, listed=any(one.ended is None for one in standing.sightings)):
         window.forget(indicator_id)
     checked = Checked(standing, round_, verdict)
@@ -186,6 +238,12 @@ def carry_over(before: Verdict | None, verdict: Verdict) -> Verdict:
         fingerprint=before.fingerprint or verdict.fingerprint,
         rounds=before.rounds + 1,
     )
+
+
+def decisive(verdict: Verdict) -> dt.datetime | None:
+    """When a further dark round would complete a day: four checks in 24 hours never span it by themselves."""
+    waiting = verdict.rule in ("dark-this-round", "no-address-this-round")
+    return verdict.since + CONTENT_SPREAD if waiting and verdict.since is not None else None
 
 
 def _of_this_registration(before: Verdict | None, start: dt.datetime | None) -> Verdict | None:

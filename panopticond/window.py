@@ -143,20 +143,35 @@ class Window:
             taken.append(plan[1])
         return taken
 
-    def done(self, indicator_id: int, at: dt.datetime) -> None:
-        """A round of it began at ``at``: count it and plan the next; nothing for one forgotten meanwhile."""
+    def done(self, indicator_id: int, at: dt.datetime, *, sooner: dt.datetime | None = None) -> None:
+        """A round of it began at ``at``: count it and plan the next; nothing for one forgotten meanwhile.
+
+        ``sooner`` brings the next one forward, when a rule of the judge turns on a round at that time.
+        """
         flight = self._flights.pop(indicator_id, None)
         if flight is None and indicator_id not in self._watched:
             return
         self._behind.pop(indicator_id, None)
         made = at.timestamp()
         deadline = made + self._interval_s
-        plan = self._plan(indicator_id, deadline - self.jitter_seconds(indicator_id), deadline)
+        due = deadline - self.jitter_seconds(indicator_id)
+        if sooner is not None and sooner > at:
+            due = min(due, sooner.timestamp())
+        plan = self._plan(indicator_id, due, deadline)
         if flight is not None:
             self._count(flight[2], made)
         else:  # out of turn: what stands in the diary is replaced
             self._bucket(made, on_time=1)
             self._strike(indicator_id, plan)
+
+    def postpone(self, indicator_id: int, until: dt.datetime) -> None:
+        """A check in flight came to nothing and is due again at ``until``; its deadline stays where it was."""
+        flight = self._flights.pop(indicator_id, None)
+        if flight is None or indicator_id not in self._watched:
+            return
+        plan = self._plan(indicator_id, until.timestamp(), flight[2])
+        if flight[2] < until.timestamp():
+            self._behind[indicator_id] = plan
 
     def forget(self, indicator_id: int) -> None:
         """Plan it no more; a round in flight is not counted."""

@@ -265,3 +265,18 @@ def test_checks_expected_counts_intervals_and_the_first_check() -> None:
     assert checks_expected(NOW + 20 * HOUR, NOW, NOW + 24 * HOUR, **day) == 1
     assert checks_expected(NOW + 10 * HOUR, NOW, NOW + 24 * HOUR, **day) == 3
     assert checks_expected(NOW + 30 * HOUR, NOW, NOW + 24 * HOUR, **day) == 0
+
+
+def test_a_round_can_bring_the_next_one_forward_and_never_back() -> None:
+    """Sooner than its turn, when a rule turns on it; a time gone by or later than its turn changes nothing."""
+    start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    for hours, expected in ((2, 2.0), (-1, None), (9, None)):
+        window = Window(86400, 4, 300)
+        window.add(Watch(id=7, recorded=start, last_round=None, check=True), start)
+        window.due(start + dt.timedelta(hours=1), 1)
+        at = start + dt.timedelta(hours=1)
+        window.done(7, at, sooner=at + dt.timedelta(hours=hours))
+        due = window.next_due()
+        assert due is not None
+        after = (due - at).total_seconds() / 3600
+        assert abs(after - expected) < 0.01 if expected is not None else 5 < after < 6
