@@ -64,7 +64,7 @@ def match(tables: Tables, owners: Collection[str] | None, addresses: Collection[
     tld, ended = tables["snapshot"][0].tld, parse_rfc3339(tables["snapshot"][0].to_at)
     holdings = {} if owners is None else _holdings(tables, tld, owners, addresses)
     return [
-        _matched(incident, tld, by_domain[incident.domain], index, _in_zone(incident.domain, tld, owners, addresses))
+        _matched(incident, tld, by_domain[incident.domain], index, holdings.get(incident.domain))
         for incident in tables["incident"]
         if incident.state == "open" or _lately_mitigated(incident, ended)
     ]
