@@ -28,7 +28,7 @@ SHORTEST, LONGEST = 6, 40  # letters; shorter labels say nothing, longer ones ar
 BUCKETS = 12
 WEIGHT_UNIT = 10_000  # weights are whole numbers of this part, so that sums are exact in any order
 BULK_FROM = 2000  # labels; below that, setting numpy up takes longer than it saves
-CALIBRATE_AT_MOST = 200_000  # names: more of them move no threshold
+CALIBRATE_AT_MOST = 100_000  # names: more of them move no threshold
 CODES = bytes(
     ord(char) - 96 if char.islower() else 27 if char.isdigit() else 28 if char == "-" else 0
     for char in map(chr, range(128))
