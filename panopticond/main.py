@@ -14,6 +14,7 @@ import logging
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -85,7 +86,9 @@ async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, be
         if alarm is not None:
             await alarm.consider(checked)
 
-    duty = Duty(parts.window, parts.store, parts.prober, parts.clock, parts.judge, parts.listing_of, on_round)
+    on_trouble = partial(health.tell, "store")
+    collaborators = (parts.window, parts.store, parts.prober, parts.clock, parts.judge, parts.listing_of)
+    duty = Duty(*collaborators, on_round, on_trouble)
 
     async def probe(task_status: trio.TaskStatus[None]) -> None:
         concurrency = parts.config.validation.concurrency

@@ -12,7 +12,6 @@ import functools
 import hmac
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self, TypeVar
@@ -25,6 +24,7 @@ from arke.cases.ladder import History, Told
 from arke.mail import outbox
 from panopticond.shared.clock import parse_rfc3339, rfc3339
 from panopticond.shared.errors import StoreError
+from panopticond.shared.keyfile import own_key
 
 T = TypeVar("T")
 FILE = "arke.db"
@@ -350,20 +350,11 @@ def _by_state(connection: apsw.Connection, query: str) -> dict[str, int]:
 def _key(path: Path) -> bytes:
     """The key of the hashes, made at the first start; never printed, never anywhere else."""
     try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        key = path.read_bytes()
-        if len(key) != 32:
-            raise StoreError(
-                f"{path}: not a key of 32 bytes; restore it from the backup, or no repeat is noticed"
-            ) from None
-        return key
-    with os.fdopen(handle, "wb") as file:
-        key = secrets.token_bytes(32)
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    return key
+        return own_key(path)
+    except ValueError:
+        raise StoreError(
+            f"{path}: not a key of 32 bytes; restore it from the backup, or no repeat is noticed"
+        ) from None
 
 
 def _time(when: dt.datetime) -> str:

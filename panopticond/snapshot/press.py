@@ -7,9 +7,6 @@ never before it has been announced for thirty days: readers who follow ``keys_ne
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from panopticond.judge.resemblance import Resemblance
 from panopticond.judge.verdict import judge
 from panopticond.model import Verdict
 from panopticond.shared.errors import ConfigurationError, RefusedError
+from panopticond.shared.keyfile import own_key
 from panopticond.shared.minisign import PublicKey, SecretKey
 from panopticond.shared.settings import seconds
 from panopticond.snapshot import tree
@@ -93,22 +91,10 @@ def signer(press: Press, directory: Path, now: dt.datetime) -> tuple[SecretKey, 
 
 
 def _surrogate_key(path: Path) -> bytes:
-    """32 random bytes kept in a file of mode 0600 beside the store."""
+    """The key beside the store that turns a name into its surrogate."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        try:
-            key = path.read_bytes()
-        except OSError as error:
-            raise ConfigurationError([f"{path}: cannot read the surrogates' key: {error.strerror}"]) from error
-        if len(key) != hashlib.sha256().digest_size:
-            raise ConfigurationError([f"{path}: not the surrogates' key; restore it or remove it"]) from None
-        return key
+        return own_key(path)
     except OSError as error:
-        raise ConfigurationError([f"{path}: cannot make the surrogates' key: {error.strerror}"]) from error
-    key = secrets.token_bytes(32)
-    with os.fdopen(handle, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    return key
+        raise ConfigurationError([f"{path}: cannot make or read the surrogates' key: {error.strerror}"]) from error
+    except ValueError as error:
+        raise ConfigurationError([f"{path}: not the surrogates' key; restore it or remove it"]) from error

@@ -7,6 +7,7 @@ swept or adopted at the next run. The chain (serial, SHA-256 of the manifest) co
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import zoneinfo
@@ -103,9 +104,17 @@ async def _publish(
     manifest_sha256 = await trio.to_thread.run_sync(tree.manifest_sha256, directory / str(terms.serial))
     publication = Publication(name, terms.serial, manifest_sha256, terms.start, terms.end, terms.issued)
     await store.record_publication(publication)
-    await trio.to_thread.run_sync(tree.retain, directory, press.keep)
+    await _retain(directory, tld, press.keep)
     await _month(directory, tld, now, key)
     return publication
+
+
+async def _retain(directory: Path, tld: Tld, keep: int) -> None:
+    """Old snapshots go; one that cannot be removed undoes no publication, and the next one tries again."""
+    try:
+        await trio.to_thread.run_sync(tree.retain, directory, keep)
+    except OSError as error:
+        _log.error("old snapshots of tld=%s cannot be removed: %s; mend the disk", tld.name, error.strerror)
 
 
 async def _month(directory: Path, tld: Tld, now: dt.datetime, key: SecretKey) -> None:
@@ -146,7 +155,8 @@ async def publish_daily(
             _log.error("publication failed tld=%s: %s", tld.name, error)
             tell(f"publication of .{tld.name}", str(error))
             await clock.sleep(RETRY_SECONDS)
-            last = await store.last_publication(str(tld.name))
+            with contextlib.suppress(StoreError):  # still locked, say: what was known of the last one stands
+                last = await store.last_publication(str(tld.name))
             done = done if last is None else max(done, min(last.end, last.issued))
             continue
         tell(f"publication of .{tld.name}", "")

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from panopticond.model import DomainRecord, Indicator, Observation, Round, Sight
 from panopticond.probe.round import Extras
 from panopticond.schedule import Bell, Checked, Duty, FeedMeta, carry_over, check_once, listing_of, probe_due
 from panopticond.shared.clock import Clock
+from panopticond.shared.errors import StoreError
 from panopticond.store.interface import Standing, Watch
 from panopticond.store.sqlite import SqliteStore, open_store
 from panopticond.window import Window
@@ -211,6 +213,43 @@ async def test_an_error_in_the_judge_ends_the_loop(store: SqliteStore) -> None:
     await fill(store, window, 1, NOW)
     with pytest.RaisesGroup(ZeroDivisionError):
         await probe_due(Duty(window, store, Probe(), clock, broken, listing), concurrency=1, bell=Bell())
+
+
+class Refusing:
+    """The store, except that it refuses the first rounds as a locked database would."""
+
+    def __init__(self, store: SqliteStore, refused: int) -> None:
+        self.store, self.left = store, refused
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    async def record_round(self, *about: Any) -> None:
+        if self.left:
+            self.left -= 1
+            raise StoreError("the database cannot be written: database is locked")
+        await self.store.record_round(*about)
+
+
+async def test_a_store_that_refuses_is_waited_for(store: SqliteStore) -> None:
+    """A round that cannot be recorded is told and made again; none is lost for good, and the loop goes on."""
+    clock, window, probe = Clock(dt.datetime.now(dt.UTC), 6000.0), Window(86400, 4, 0.001), Probe()
+    watches = await fill(store, window, 2, clock.now())
+    told: list[str] = []
+    done: list[Checked] = []
+
+    async def note(checked: Checked) -> None:
+        done.append(checked)
+        if len(done) == 2:
+            scope.cancel()
+
+    duty = Duty(window, Refusing(store, 2), probe, clock, Judge(), listing, note, told.append)
+    with trio.move_on_after(5) as scope:
+        await probe_due(duty, concurrency=2, bell=Bell(), pause_seconds=0.01)
+    assert sorted(one.before.subject.id for one in done) == sorted(watch.id for watch in watches)
+    assert len(probe.checked) >= 4
+    assert "locked" in told[0]
+    assert told[-1] == ""
 
 
 def sighting(feed: str, ended: dt.datetime | None) -> Sighting:

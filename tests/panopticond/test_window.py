@@ -280,3 +280,20 @@ def test_a_round_can_bring_the_next_one_forward_and_never_back() -> None:
         assert due is not None
         after = (due - at).total_seconds() / 3600
         assert abs(after - expected) < 0.01 if expected is not None else 5 < after < 6
+
+
+def test_a_check_that_came_to_nothing_is_due_again_and_stays_missed() -> None:
+    """Postponed, it is due at the time given under its old deadline, and is counted as missed until it is made."""
+    planned = window()
+    planned.add(fresh(1), NOW)
+    at = NOW + 5 * MINUTE
+    assert planned.due(at, 1) == [1]
+    planned.postpone(1, at + 2 * MINUTE)
+    assert planned.due(at + MINUTE, 1) == []
+    assert planned.coverage(at + MINUTE) == Coverage(1, 0, 1)
+    assert planned.due(at + 2 * MINUTE, 1) == [1]
+    assert planned.coverage(at + 3 * MINUTE) == Coverage(1, 0, 1)
+    planned.done(1, at + 2 * MINUTE)
+    assert planned.coverage(at + 3 * MINUTE).due == 1
+    planned.postpone(1, at)  # not in flight: nothing happens
+    assert planned.due(at + HOUR, 1) == []

@@ -336,3 +336,19 @@ async def test_the_figures_before_stand_beside_todays(tmp_path: Path) -> None:
     assert reports[1]["before"] == reports[0]["total"]
     count = reports[0]["total"]["validated"]
     assert f"before: {count}<" in (tmp_path / "zz/latest/report.html").read_text()
+
+
+async def test_old_snapshots_that_cannot_be_removed_undo_no_publication(tmp_path: Path) -> None:
+    """A disk that refuses to remove an old snapshot is logged; the new one stands, and none is made in its place."""
+    ledger = world()
+
+    def obstruct(count: int) -> None:
+        if count == 4:  # where the oldest of more than three would be moved to
+            (tmp_path / "zz" / ".staging-2026112101" / "in the way").mkdir(parents=True)
+
+    ledger.published = obstruct
+    for hours in range(4):
+        await publish_tld(press(tmp_path), ledger, TLD, TODAY, NOW + hours * HOUR)
+    assert tree.serials(tmp_path / "zz") == [2026112101, 2026112102, 2026112103, 2026112104]
+    await publish_tld(press(tmp_path), ledger, TLD, TODAY, NOW + 4 * HOUR)
+    assert tree.serials(tmp_path / "zz") == [2026112103, 2026112104, 2026112105]
