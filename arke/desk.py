@@ -50,6 +50,17 @@ class Desk:
         """An open case of the last snapshots, or None."""
         return next((cases[case_id] for cases in self.matched.values() if case_id in cases), None)
 
+    def current(self, case_id: str) -> bool:
+        """Whether what is known of a case is fresh: its TLD's snapshot is plausible, worked through and not too old."""
+        tld = case_id.rsplit("-", 2)[0]
+        snapshot = self.snapshots.get(tld)
+        return (
+            snapshot is not None
+            and tld in self.matched
+            and self.sized.get(tld) == snapshot.manifest.serial
+            and not snapshot.too_old_for_mail(self.rooms.clock.now())
+        )
+
     def all_cases(self) -> list[Matched]:
         """Every open case of the last snapshots."""
         return [item for cases in self.matched.values() for item in cases.values()]

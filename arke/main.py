@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import functools
 import logging
 import signal
@@ -19,17 +21,19 @@ from pathlib import Path
 import trio
 
 from arke.cases.enrich import RdapSource
-from arke.cases.follow import Outcome
 from arke.cases.match import match
+from arke.cases.outcome import Outcome
 from arke.chores import retain, take_bounces, write_report
 from arke.config import Config
 from arke.desk import WRITERS, Desk
 from arke.gates import plausible, stopped, unless_stopped
 from arke.mail.intake import look_into
+from arke.mail.outbox import Sent
+from arke.mail.smtp import Mailer
 from arke.review import write_review
 from arke.rooms import Rooms, intake_of, open_rooms
 from panopticond.shared.control import notify, serve_control
-from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
+from panopticond.shared.errors import PanopticonError, RefusedError, StoreError
 from panopticond.shared.settings import seconds
 from panopticond.shared.zone import Zone
 
@@ -77,14 +81,14 @@ async def run(
 
 
 async def once(config: Config) -> None:
-    """One pass: look, follow, send what is due, report. RefusedError when a snapshot was refused."""
+    """One pass: look, follow, send what is due, report; then the worst of what went wrong is raised."""
     async with open_rooms(config) as rooms:
         desk = Desk(rooms)
         failures: list[PanopticonError] = []
         for tld in config.tlds:
             try:
                 snapshot = await rooms.snapshots[tld].look(rooms.clock.now())
-            except (RefusedError, FetchError) as error:
+            except PanopticonError as error:
                 log.error(".%s: %s", tld, error)  # noqa: TRY400 - the sentence is all there is to say
                 failures.append(error)
                 continue
@@ -168,14 +172,15 @@ async def work_through(desk: Desk) -> list[Outcome]:
     for tld, snapshot in list(desk.snapshots.items()):
         if snapshot.too_old_for_mail(rooms.clock.now()):
             desk.matched.pop(tld, None)
+            desk.marks.pop(tld, None)
             desk.trouble(f"age .{tld}", f"snapshot {snapshot.manifest.serial} is too old: no mail is sent on it")
             continue
         desk.problems.pop(f"age .{tld}", None)
         zone = await _zone(desk, tld)
         serial = snapshot.manifest.serial
         if desk.marks.get(tld) != (serial, zone and zone.serial):
-            owners = zone.owners if zone else None
-            cases = await trio.to_thread.run_sync(match, snapshot.tables, owners)
+            owners, addresses = (zone.owners, zone.addresses) if zone else (None, frozenset[str]())
+            cases = await trio.to_thread.run_sync(match, snapshot.tables, owners, addresses)
             desk.matched[tld] = {item.case.id: item for item in cases}
             desk.marks[tld] = (serial, zone and zone.serial)
             await _screen(desk, tld, zone)
@@ -210,7 +215,7 @@ async def _zone(desk: Desk, tld: str) -> Zone | None:
     except PanopticonError as error:
         if desk.trouble(f"zone .{tld}", str(error)):
             log.warning("zone .%s: %s", tld, error)
-        return None
+        return watch.last
     desk.problems.pop(f"zone .{tld}", None)
     return zone
 
@@ -231,43 +236,52 @@ async def _canary_sings(desk: Desk) -> bool:
 
 async def _send_notices(desk: Desk, done: trio.Event) -> None:
     """Send what is due, wait for the bell or the next due time; when draining, send what is due and finish."""
-    rooms = desk.rooms
-    mailer = rooms.mailer
+    mailer = desk.rooms.mailer
     while mailer is not None:
-        last = desk.draining
-        if stopped(desk):
-            if last:
-                break
-            await _until_due(desk, down=False)
-            continue
-        if not desk.matched:  # before the first snapshot nobody can say whether a notice is still right
-            if last:
-                break
-            await _until_due(desk, down=False)
-            continue
-        sent = await rooms.outbox.send_due(
-            functools.partial(unless_stopped, desk, mailer),
-            rooms.clock,
-            look=lambda notice: rooms.follower.still_right(notice, desk.case),
-            limit=BATCH,
-        )
-        for item in sent:
-            log.info("notice %s for %s: %s %d", item.message_id, " ".join(item.case_ids), item.state, item.reply_code)
-        if sent:
-            await rooms.ledger.tidy()
+        last, since, sent = desk.draining, desk.rooms.clock.now(), list[Sent]()
+        halted = stopped(desk)
+        if not halted:
+            try:
+                sent = await _send_pass(desk, mailer)
+                desk.problems.pop("outbox", None)
+            except PanopticonError as error:
+                if desk.trouble("outbox", str(error)):
+                    log.error("outbox: %s", error)  # noqa: TRY400 - one sentence for the operator
         down = any(item.state == "retry" and item.reply_code in (0, 421) for item in sent)
         if len(sent) == BATCH and not down:
             continue
         if last:
             break
-        await _until_due(desk, down=down)
+        await _until_due(desk, None if halted else since, down=down)
     done.set()
 
 
-async def _until_due(desk: Desk, *, down: bool) -> None:
+async def _send_pass(desk: Desk, mailer: Mailer) -> list[Sent]:
+    """One batch of what is due and still right; what an earlier pass broke off in the middle of is free again."""
+    rooms = desk.rooms
+    await rooms.outbox.recover()
+    sent = await rooms.outbox.send_due(
+        functools.partial(unless_stopped, desk, mailer),
+        rooms.clock,
+        look=lambda notice: rooms.follower.still_right(notice, desk.case),
+        stands=lambda notice: rooms.follower.stands(notice, desk.case, desk.current),
+        limit=BATCH,
+    )
+    for item in sent:
+        log.info("notice %s for %s: %s %d", item.message_id, " ".join(item.case_ids), item.state, item.reply_code)
+    if sent:
+        await rooms.ledger.tidy()
+    return sent
+
+
+async def _until_due(desk: Desk, since: dt.datetime | None, *, down: bool) -> None:
+    """Wait for the bell, a poll, or what is due after ``since``: what was due before that has been tried."""
     rooms = desk.rooms
     wait_seconds = seconds(rooms.config.poll) / rooms.clock.scale
-    due = await rooms.outbox.next_due()
+    due = None
+    if since is not None:
+        with contextlib.suppress(StoreError):  # the next pass says it
+            due = await rooms.outbox.next_due(since)
     if due is not None:
         wait_seconds = min(wait_seconds, max(0.0, (due - rooms.clock.now()).total_seconds() / rooms.clock.scale))
     if down:

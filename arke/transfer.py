@@ -24,7 +24,7 @@ import trio
 
 from panopticond.shared.errors import ConfigurationError, FetchError
 from panopticond.shared.settings import read_secret
-from panopticond.shared.zone import Zone
+from panopticond.shared.zone import Zone, own_addresses
 
 MESSAGES_LIMIT = 4_000_000
 _ALGORITHMS = {"hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1"}
@@ -84,7 +84,7 @@ async def transfer(where: Server, origin: str) -> Zone:
     if not coming.ended or coming.serial is None:
         raise FetchError("cut-short", f".{origin}: the transfer ended before the zone did")
     coming.owners.pop(origin, None)
-    return Zone(origin, coming.serial, coming.owners)
+    return Zone(origin, coming.serial, coming.owners, own_addresses(coming.addresses, coming.owners))
 
 
 class _Coming:
@@ -93,6 +93,7 @@ class _Coming:
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self.owners: dict[str, tuple[str, ...]] = {}
+        self.addresses: set[str] = set()
         self.serial: int | None = None
         self.ended = False
 
@@ -109,6 +110,8 @@ class _Coming:
                 raise FetchError("protocol", f".{self.origin}: the transfer does not begin with an SOA")
             elif rrset.rdtype == dns.rdatatype.NS:
                 _add(self.owners, rrset)
+            elif rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
+                self.addresses.add(rrset.name.to_text(omit_final_dot=True).lower())
         return self.ended
 
 

@@ -7,6 +7,7 @@ what is refused raises RefusedError and stops there.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import hashlib
@@ -35,6 +36,7 @@ from panopticond.shared.snapshot import (
     SIGNATURE,
     Manifest,
     ManifestFile,
+    canonical,
     check_file,
     verify_manifest_bytes,
     verify_tree,
@@ -64,8 +66,8 @@ class Snapshot(msgspec.Struct, frozen=True):
         return len(self.tables["uri"]) + len(self.tables["host"]) + len(self.tables["incident"])
 
     def too_old_for_mail(self, now: dt.datetime) -> bool:
-        """Whether its interval ended so long ago that nobody may be written to on its word."""
-        return now - self.manifest.ended_at >= MAIL_AGE
+        """Whether its interval ended so long ago, or it has expired, that nobody may be written to on its word."""
+        return now - self.manifest.ended_at >= MAIL_AGE or self.manifest.expires_at <= now
 
 
 class SnapshotWatch:
@@ -119,8 +121,8 @@ class SnapshotWatch:
             if mark == self._seen:
                 return mark, None
             manifest = verify_tree(directory, self._keys, tld=self.tld, now=now, accepted=accepted)
-            sha256 = hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest()
-            return mark, (manifest, read_tables(directory / path.name), sha256)
+            sha256 = hashlib.sha256(canonical(manifest)).hexdigest()  # its bytes on disk are exactly these
+            return mark, (manifest, _read_signed(directory / path.name, manifest.file(path.name)), sha256)
 
         return await trio.to_thread.run_sync(read)
 
@@ -142,7 +144,8 @@ class SnapshotWatch:
         try:
             tables = await trio.to_thread.run_sync(read_tables, path)
         finally:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
         self._etag = response.headers.get("etag")
         return sha256, (manifest, tables, sha256)
 
@@ -159,6 +162,19 @@ class SnapshotWatch:
         return response
 
 
+def _read_signed(path: Path, entry: ManifestFile) -> dict[str, list[Any]]:
+    """The tables of a records file that the manifest lists, hashed and read through one open handle."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != entry.sha256:
+                raise RefusedError(f"{entry.name}: its content is not what was signed; refused")
+            file.seek(0)
+            return read_tables(path, opened=file)
+    except OSError as error:
+        raise RefusedError(f"{entry.name}: cannot be read: {error.strerror}; refused") from error
+
+
 def serial_base(base: str, manifest: Manifest) -> str:
     """Where the rest of a snapshot lies: ``../<serial>`` beside ``latest``, else the place itself."""
     parent, _, last = base.rpartition("/")
@@ -167,8 +183,8 @@ def serial_base(base: str, manifest: Manifest) -> str:
 
 async def download_file(http: Http, base: str, entry: ManifestFile, path: Path, auth: Auth) -> None:
     """One file of a snapshot to ``path``, of exactly the size and hash signed; else it is removed and refused."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with path.open("wb") as into:
             response = await http.download(
                 f"{base}/{entry.name}",
@@ -181,27 +197,42 @@ async def download_file(http: Http, base: str, entry: ManifestFile, path: Path, 
         if response.status != 200:
             raise FetchError("unreachable", f"{entry.name} answers {response.status}; try again")  # noqa: TRY301
         await trio.to_thread.run_sync(check_file, path, entry)
-    except BaseException:
-        path.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _no_room(path, error) from error
         raise
 
 
+def _no_room(path: Path, error: OSError) -> PanopticonError:
+    """A full or lost disk as a sentence: the daemon goes on with what it has, and says so."""
+    return PanopticonError(f"{path}: cannot be written: {error.strerror or error}; make room in the state directory")
+
+
 async def verify_url(
-    http: Http, url: str, into: Path, keys: Sequence[PublicKey], *, tld: str | None, now: dt.datetime
+    http: Http,
+    url: str,
+    into: Path,
+    keys: Sequence[PublicKey],
+    *,
+    tld: str | None,
+    now: dt.datetime,
+    auth: Auth = None,
 ) -> Manifest:
     """Verify a whole published snapshot by URL (its directory, ``latest`` or a file in it), fetched under ``into``."""
     base = url.rstrip("/")
     if base.endswith((".sql", ".json")):
         base = base.rsplit("/", 1)[0]
     for name, limit in ((MANIFEST, MANIFEST_LIMIT_BYTES), (SIGNATURE, SIGNATURE_LIMIT)):
-        response = await http.get(f"{base}/{name}", limit_bytes=limit, deadline_seconds=SMALL_SECONDS)
+        response = await http.get(f"{base}/{name}", auth=auth, limit_bytes=limit, deadline_seconds=SMALL_SECONDS)
         if response.status != 200:
             raise FetchError("unreachable", f"{base}/{name} answers {response.status}; give a snapshot's directory")
         (into / name).write_bytes(response.body)
     signature = (into / SIGNATURE).read_text("utf-8", "replace")
     manifest = verify_manifest_bytes((into / MANIFEST).read_bytes(), signature, keys, tld=tld, now=now)
     for entry in manifest.files:
-        await download_file(http, serial_base(base, manifest), entry, into / entry.name, None)
+        await download_file(http, serial_base(base, manifest), entry, into / entry.name, auth)
     return await trio.to_thread.run_sync(functools.partial(verify_tree, into, keys, tld=tld, now=now))
 
 
@@ -214,6 +245,11 @@ class ZoneTransfer:
         self._every_seconds = seconds(settings.every)
         self._asked = -math.inf
         self._last: Zone | None = None
+
+    @property
+    def last(self) -> Zone | None:
+        """The last whole zone, or None before there was one."""
+        return self._last
 
     async def look(self) -> Zone:
         """The zone as last transferred, or anew; PanopticonError or FetchError when there is no whole one."""
@@ -248,6 +284,11 @@ class ZoneWatch:
         self._seen: object = None
         self._last: Zone | None = None
 
+    @property
+    def last(self) -> Zone | None:
+        """The last whole zone, or None before there was one."""
+        return self._last
+
     async def look(self) -> Zone:
         """The zone, read again only when it changed; PanopticonError or FetchError when there is no whole one."""
         if "://" in self._zone:
@@ -265,9 +306,9 @@ class ZoneWatch:
 
     async def _fetch(self) -> Zone:
         path = self._spool / f"{self._tld}.zone"
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         headers = {"if-none-match": self._seen} if isinstance(self._seen, str) else {}
         try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with path.open("wb") as into:
                 response = await self._http.download(
                     self._zone, into, headers=headers, limit_bytes=ZONE_LIMIT_BYTES, deadline_seconds=LARGE_SECONDS
@@ -280,5 +321,8 @@ class ZoneWatch:
             _plausible(found, self._last)
             self._last, self._seen = found, response.headers.get("etag")
             return self._last
+        except OSError as error:
+            raise _no_room(path, error) from error
         finally:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)

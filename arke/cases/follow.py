@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import apsw
@@ -22,8 +22,9 @@ from arke.cases import ladder
 from arke.cases.ceilings import Budget, is_suppressed
 from arke.cases.enrich import TRANSIENT, Source
 from arke.cases.ladder import History
-from arke.cases.ledger import Intent, Ledger, write_intents
+from arke.cases.ledger import Ledger, write_intents
 from arke.cases.match import Matched, reclassified
+from arke.cases.outcome import Checked, Outcome, Planned, each, intents_of, sentence, write_draft
 from arke.cases.recheck import Looked, Rechecker
 from arke.config import Config
 from arke.mail import outbox
@@ -31,40 +32,18 @@ from arke.mail.notice import compose, compose_digest
 from arke.mail.template import Templates
 from arke.model import Case, CaseIndicator, Contact, Contacts, Notice, Recheck, Step
 from panopticond.shared.clock import Clock
+from panopticond.shared.errors import PanopticonError
 from panopticond.shared.settings import seconds
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = dt.timedelta(minutes=15)
 """Policy time before a case that failed for a passing reason is tried again."""
+ENRICH_SLOTS = 8
+MALFORMED = "malformed"
+"""Why nobody can be told where an address turned out to be none."""
 LOOK_GOOD_SECONDS = 3.0
 """Real seconds a re-check serves the next notice of the same case."""
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """How the pass ended for one case; no address in it."""
-
-    case: Case
-    what: str
-    """One of sent, draft, told, hold, review, cancelled, no-contact, suppressed, waiting."""
-    reason: str
-
-
-class Planned(msgspec.Struct, frozen=True):
-    """A case that is due, with the parties to write to: personal data, for this pass only."""
-
-    case: Case
-    step: Step
-    history: History
-    contacts: tuple[Contact, ...]
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """A planned case after its re-check: what the mail speaks of, and that look."""
-
-    plan: Planned
-    case: Case
-    recheck: Recheck
 
 
 class Follower:
@@ -106,7 +85,7 @@ class Follower:
         due: list[tuple[Matched, History, Step]] = []
         for item in matched:
             history = await self._ledger.history(item.case.id, item.case.opening)
-            mark = (serial, tuple(sorted(history.decisions.items())))
+            mark = _mark(serial, item.case, history)
             if self._settled.get(item.case.id) == mark or self._retry_at.get(item.case.id, _NEVER) > self._clock.now():
                 continue
             step = ladder.step(item.case, history, self._clock.now(), self._config.ladder)
@@ -115,13 +94,57 @@ class Follower:
                 outcomes.append(Outcome(item.case, "hold", step.reason))
             elif step.action == "send":
                 due.append((item, history, step))
-        planned = await self._plan(due, outcomes)
-        outcomes += await self._deliver(planned)
+            elif step.reason == ladder.NOT_IN_ZONE:
+                outcomes.append(Outcome(item.case, "cancelled", step.reason))
+        known = await self._deliver(await self._plan(due, outcomes), outcomes)
+        later = await self._go_on(known, outcomes)
+        await self._deliver(await self._plan(later, outcomes), outcomes)
         await self._remember(outcomes, serial)
         return outcomes
 
+    async def _go_on(self, known: Sequence[Planned], outcomes: list[Outcome]) -> list[tuple[Matched, History, Step]]:
+        """Where everybody knew what seemed new, the later rungs; those that are sent come back."""
+        due = []
+        for plan in known:
+            step = ladder.step(plan.case, plan.history, self._clock.now(), self._config.ladder, all_know=True)
+            if step.action == "hold":
+                await self._hold(plan.case, step.reason)
+                outcomes.append(Outcome(plan.case, "hold", step.reason))
+            elif step.action == "send":
+                due.append((msgspec.structs.replace(plan.matched, case=plan.case), plan.history, step))
+        return due
+
+    async def stands(
+        self, notice: Notice, find: Callable[[str], Matched | None], current: Callable[[str], bool]
+    ) -> outbox.Standing:
+        """Whether a notice may go by what is known here, without a look at the network; asked before every attempt.
+
+        ``current`` says whether a case's snapshot may be acted on at all; until it may, the notice waits. A digest goes
+        while one of its cases may, and never beside one that a person refused.
+        """
+        if not notice.case_ids:  # a report, which speaks of what was
+            return "go"
+        if not all(current(case_id) for case_id in notice.case_ids):
+            return "wait"
+        recipient = Contact(notice.role, notice.recipient, "outbox")
+        if is_suppressed(recipient, self._suppressed(), await self._ledger.suppressed(), self._ledger.party):
+            return "withdraw"
+        words = set[str]()
+        for case_id in notice.case_ids:
+            item = find(case_id)
+            if item is None:
+                continue
+            decisions = (await self._ledger.history(case_id, item.case.opening)).decisions
+            if ladder.refusal(decisions):
+                return "withdraw"
+            words.add(ladder.standing(item.case, decisions, notice.template, notice.rung, self._config.ladder))
+        return "wait" if "wait" in words else "go" if "go" in words else "withdraw"
+
     async def still_right(self, notice: Notice, find: Callable[[str], Matched | None]) -> bool:
-        """Whether a notice that waited may still go: some case of it is in the snapshot and looks no better now."""
+        """Whether a notice that waited may still go: some case of it is in the snapshot and looks no better now.
+
+        The look at the network; :meth:`stands` is asked before it.
+        """
         if not notice.case_ids:  # a report, which speaks of what was
             return True
         for case_id in notice.case_ids:
@@ -144,7 +167,7 @@ class Follower:
                 self._settled.pop(case.id, None)
             elif outcome.what != "hold":
                 history = await self._ledger.history(case.id, case.opening)
-                self._settled[case.id] = (serial, tuple(sorted(history.decisions.items())))
+                self._settled[case.id] = _mark(serial, case, history)
             word = (serial, outcome.what, outcome.reason)
             if self._last.get(case.id) == word:
                 continue
@@ -163,7 +186,8 @@ class Follower:
         suppressed = self._suppressed()
         hashes = await self._ledger.suppressed()
 
-        async def one(matched: Matched, history: History, step: Step) -> None:
+        async def one(item: tuple[Matched, History, Step]) -> None:
+            matched, history, step = item
             found = await self._contacts(matched.case.domain)
             case = reclassified(matched, found.registered_at, found.registrar)
             if case.abuse_class != matched.case.abuse_class:
@@ -189,12 +213,16 @@ class Follower:
             if chosen and not kept:
                 outcomes.append(Outcome(case, "suppressed", "on the suppression list"))
                 return
-            planned.append(Planned(case, step, history, kept))
+            if kept != chosen and step.template != "resolved":
+                allowed = [
+                    item for item in found.contacts if not is_suppressed(item, suppressed, hashes, self._ledger.party)
+                ]
+                if problem := ladder.parties(case, step, allowed, history.told, self._ledger.party)[1]:
+                    outcomes.append(Outcome(case, "no-contact", problem))
+                    return
+            planned.append(Planned(matched, case, step, history, kept))
 
-        async with trio.open_nursery() as nursery:
-            slots = trio.CapacityLimiter(8)
-            for matched, history, step in due:
-                nursery.start_soon(_within, slots, one, matched, history, step, name="enrich")
+        await each(due, ENRICH_SLOTS, one, lambda item: item[0].case, outcomes, name="enrich")
         return sorted(planned, key=lambda plan: plan.case.id)
 
     async def _contacts(self, domain: str) -> Contacts:
@@ -206,9 +234,11 @@ class Follower:
             return Contacts(domain, (), "no-source")
         return Contacts(domain, (Contact("manager", manager, "configuration"),))
 
-    async def _deliver(self, planned: Sequence[Planned]) -> list[Outcome]:
-        """Re-check, compose and hand to the outbox; many incidents of one recipient become one digest."""
-        outcomes: list[Outcome] = []
+    async def _deliver(self, planned: Sequence[Planned], outcomes: list[Outcome]) -> list[Planned]:
+        """Re-check, compose and hand to the outbox; many incidents of one recipient become one digest.
+
+        Returns those in which something seemed new and everybody to be told of it knew it already.
+        """
         budget = Budget(self._config, await self._ledger.sent(self._clock.now()))
         incidents = Counter(
             (self._ledger.party(contact.address), ladder.template_for(plan.step, contact.role))
@@ -217,12 +247,13 @@ class Follower:
         )
         digests: dict[tuple[str, str], list[tuple[Checked, Contact]]] = defaultdict(list)
         complete: dict[str, Checked] = {}
+        told_now: set[str] = set()
 
         async def one(plan: Planned) -> None:
             checked = await self._recheck(plan, outcomes)
             if checked is None:
                 return
-            sent, waits = 0, ""
+            sent, waits, problem = 0, "", ""
             for contact in plan.contacts:
                 key = (self._ledger.party(contact.address), ladder.template_for(plan.step, contact.role))
                 resolved = plan.step.template == "resolved"
@@ -230,32 +261,34 @@ class Follower:
                     continue
                 if not resolved and incidents[key] > self._config.limits.digest_above:
                     digests[key].append((checked, contact))
+                    told_now.add(plan.case.id)
                 elif refusal := budget.refuse(key[0], [plan.case.domain]):
                     waits = refusal
-                else:
-                    await self._send([checked], contact)
+                elif await self._send([checked], contact):
                     sent += 1
-            if waits:
-                outcomes.append(Outcome(plan.case, "waiting", waits))
+                    told_now.add(plan.case.id)
+                else:
+                    problem = MALFORMED
+            if waits or (problem and plan.case.id not in told_now):
+                outcomes.append(Outcome(plan.case, "waiting" if waits else "no-contact", waits or problem))
                 return
             complete[plan.case.id] = checked
             outcomes.append(Outcome(plan.case, self._done_word if sent else "told", checked.recheck.reason))
 
-        async with trio.open_nursery() as nursery:
-            slots = trio.CapacityLimiter(self._config.recheck.concurrency)
-            for plan in planned:
-                nursery.start_soon(_within, slots, one, plan, name="recheck and notice")
+        slots = self._config.recheck.concurrency
+        await each(planned, slots, one, lambda plan: plan.case, outcomes, name="recheck and notice")
         for (party, _), group in sorted(digests.items()):
             group.sort(key=lambda pair: pair[0].case.id)
-            if refusal := budget.refuse(party, []):
-                for checked, _ in group:
-                    complete.pop(checked.case.id, None)
-                    outcomes.append(Outcome(checked.case, "waiting", refusal))
-            else:
-                await self._send([checked for checked, _ in group], group[0][1])
+            refusal = budget.refuse(party, [])
+            if not refusal and await self._send([checked for checked, _ in group], group[0][1]):
+                continue
+            for checked, _ in group:
+                complete.pop(checked.case.id, None)
+                outcomes.append(Outcome(checked.case, "waiting" if refusal else "no-contact", refusal or MALFORMED))
         for checked in complete.values():
-            await self._complete(checked)
-        return outcomes
+            await self._complete(checked, anew=checked.plan.case.id in told_now)
+        idle = (checked.plan for case_id, checked in complete.items() if case_id not in told_now)
+        return [plan for plan in idle if plan.step.reason == ladder.SOMETHING_NEW]
 
     async def _recheck(self, plan: Planned, outcomes: list[Outcome]) -> Checked | None:
         case, decisions = plan.case, plan.history.decisions
@@ -285,39 +318,37 @@ class Follower:
         last = self._looked.get(case.id)
         if last is not None and trio.current_time() - last[0] < LOOK_GOOD_SECONDS:
             return last[1]
-        looked = await self._rechecker.look(case, due, self._clock.now())
+        looked = Looked(Recheck("unchecked", "no-answer", self._clock.now()), tuple(due))
+        try:
+            looked = await self._rechecker.look(case, due, self._clock.now())
+        except* PanopticonError as group:
+            log.warning("case %s: could not be looked at again: %s", case.id, sentence(group))
         self._looked[case.id] = (trio.current_time(), looked)
         return looked
 
-    async def _send(self, group: Sequence[Checked], contact: Contact) -> None:
-        """One notice, of one case or a digest, into the outbox beside its intents; or as a draft."""
+    async def _send(self, group: Sequence[Checked], contact: Contact) -> bool:
+        """One notice, of one case or a digest, into the outbox beside its intents; or as a draft.
+
+        False when no mail can be made of it, for its address is none after all.
+        """
         now, first = self._clock.now(), group[0]
-        notice = self._compose(group, contact, now)
+        try:
+            notice = self._compose(group, contact, now)
+        except ValueError as error:
+            log.warning("case %s: no mail can be made of it (%s)", first.case.id, type(error).__name__)
+            return False
         if self._drafts is not None:
             name = notice.message_id.strip("<>").rpartition("@")[0]
-            await trio.to_thread.run_sync(_write_draft, self._drafts, f"{name}.eml", notice.message)
-            return
-        intents = [
-            Intent(
-                message_id=notice.message_id,
-                case_id=checked.case.id,
-                domain=checked.case.domain,
-                template=notice.template,
-                rung=first.plan.step.rung,
-                role=contact.role,
-                party=self._ledger.party(contact.address),
-                opening=checked.case.opening,
-                said=checked.case.said,
-                at=now,
-            )
-            for checked in group
-        ]
+            await trio.to_thread.run_sync(write_draft, self._drafts, f"{name}.eml", notice.message)
+            return True
+        intents = intents_of(group, contact, notice, self._ledger.party(contact.address), now)
 
         def write(connection: apsw.Connection) -> None:
             outbox.enqueue(connection, notice, now)
             write_intents(connection, intents)
 
         await self._ledger.run(write)
+        return True
 
     def _compose(self, group: Sequence[Checked], contact: Contact, now: dt.datetime) -> Notice:
         config, first = self._config, group[0]
@@ -344,29 +375,24 @@ class Follower:
             return compose(first.case, contact, step, earlier=earlier, **common)  # type: ignore[arg-type]
         return compose_digest([item.case for item in group], contact, step, **common)  # type: ignore[arg-type]
 
-    async def _complete(self, checked: Checked) -> None:
+    async def _complete(self, checked: Checked, *, anew: bool) -> None:
+        """The step is done; where nobody was told ``anew`` the time of the last rung stands."""
         if self._drafts is not None:
             return
         case, step = checked.case, checked.plan.step
         if step.template == "resolved":
             for reason in ("registrar-rung", "recheck"):
                 await self._ledger.settle_queue(case.id, case.opening, reason)
+        at = self._clock.now() if anew else checked.plan.history.rung_at or self._clock.now()
         said = checked.plan.history.said if checked.plan.history.opening == case.opening else frozenset()
-        await self._ledger.complete(case.id, case.opening, step.rung, said | case.said, self._clock.now())
+        await self._ledger.complete(case.id, case.opening, step.rung, said | case.said, at)
         if step.template != "resolved" and ladder.stands_in_review(case):
             await self._hold(case, "registry-review")
 
 
+def _mark(serial: int, case: Case, history: History) -> object:
+    """What an outcome rests on: while none of it changes the case is not taken up again."""
+    return serial, case.in_zone, tuple(sorted(history.decisions.items()))
+
+
 _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
-
-
-async def _within(slots: trio.CapacityLimiter, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
-    async with slots:
-        await work(*arguments)
-
-
-def _write_draft(directory: Path, name: str, message: bytes) -> None:
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = directory / name
-    path.touch(mode=0o600)
-    path.write_bytes(message)

@@ -93,7 +93,7 @@ def standing(
     case: Case, decisions: Mapping[str, str], template: str, rung: int, settings: Ladder
 ) -> Literal["go", "wait", "withdraw"]:
     """Whether a notice in the outbox may go by what is known now: no longer right it is withdrawn, else a person's."""
-    if _refusal(decisions) or (rung == REGISTRAR_RUNG and decisions.get("registrar-rung") in REFUSALS):
+    if refusal(decisions) or (rung == REGISTRAR_RUNG and decisions.get("registrar-rung") in REFUSALS):
         return "withdraw"
     if template == "resolved" or case.state == "mitigated":
         return "go" if template == "resolved" and case.state == "mitigated" else "withdraw"
@@ -115,8 +115,8 @@ def _step(case: Case, history: History, now: dt.datetime, settings: Ladder, *, a
         return Step(case.id, "nothing", f"the incident is {case.state}")
     if history.opening != case.opening:
         history = History(told=history.told)
-    if refusal := _refusal(history.decisions):
-        return Step(case.id, "nothing", f"{refusal} by a person")
+    if word := refusal(history.decisions):
+        return Step(case.id, "nothing", f"{word} by a person")
     if case.in_zone is False:
         return Step(case.id, "nothing", NOT_IN_ZONE)
     due = due_indicators(case, history.decisions)
@@ -210,8 +210,8 @@ def _resolved(case: Case, history: History) -> Step:
         return Step(case.id, "nothing", "the incident is mitigated")
     if any(told.opening == case.opening and told.state in _PENDING for told in history.told):
         return Step(case.id, "nothing", "mitigated; a notice of it is still on its way")
-    if refusal := _refusal(history.decisions):
-        return Step(case.id, "nothing", f"{refusal} by a person")
+    if word := refusal(history.decisions):
+        return Step(case.id, "nothing", f"{word} by a person")
     return Step(case.id, "send", "mitigated", RESOLVED_RUNG, "resolved", (*HOLDERS, *REGISTRARS))
 
 
@@ -230,7 +230,7 @@ def _to_be_released(
     return tuple(chosen.values())
 
 
-def _refusal(decisions: Mapping[str, str]) -> str:
+def refusal(decisions: Mapping[str, str]) -> str:
     """The word that ends a case: withheld wherever it was said, rejected unless it was said of a later rung alone."""
     if "withheld" in decisions.values():
         return "withheld"

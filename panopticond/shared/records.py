@@ -161,11 +161,14 @@ def read_records(source: BinaryIO | Iterable[bytes], *, row_limit: int = ROW_LIM
     raise RefusedError(f"records.sql line {number + 1}: the file ends before COMMIT; refused")
 
 
-def read_tables(path: Path, *, row_limit: int = ROW_LIMIT) -> dict[str, list[Any]]:
-    """Every table of a records.sql (or ``.gz``) whole, in memory; ``RefusedError`` when it is not of the dialect."""
+def read_tables(path: Path, *, row_limit: int = ROW_LIMIT, opened: BinaryIO | None = None) -> dict[str, list[Any]]:
+    """Every table of a records.sql (or ``.gz``) whole, in memory; ``RefusedError`` when it is not of the dialect.
+
+    ``opened``: the file as its reader has it open already, so that what was hashed is what is read.
+    """
     tables: dict[str, list[Any]] = {table: [] for table in TABLES}
     try:
-        with contextlib.closing(open_records(path)) as stream:
+        with contextlib.closing(open_records(path, opened)) as stream:
             for table, row in read_records(stream, row_limit=row_limit):
                 tables[table].append(row)
     except (OSError, EOFError, zlib.error) as error:
@@ -175,9 +178,11 @@ def read_tables(path: Path, *, row_limit: int = ROW_LIMIT) -> dict[str, list[Any
     return tables
 
 
-def open_records(path: Path) -> BinaryIO:
+def open_records(path: Path, opened: BinaryIO | None = None) -> BinaryIO:
     """A records.sql open for :func:`read_records`, inflated on the way when it ends in ``.gz``; OSError as usual."""
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+    if path.suffix == ".gz":
+        return gzip.open(opened or path, "rb")  # type: ignore[return-value]
+    return opened or path.open("rb")
 
 
 def encode_detail(detail: Mapping[str, str]) -> str:

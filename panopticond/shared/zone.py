@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import sys
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 import msgspec
@@ -39,6 +40,8 @@ class Zone(msgspec.Struct, frozen=True):
     origin: str
     serial: int
     owners: dict[str, tuple[str, ...]]
+    addresses: frozenset[str] = frozenset()
+    """Names with address records of their own, neither glue below a delegation nor wildcards."""
 
 
 def read_zone(path: str | Path, origin: str | None = None) -> Zone:
@@ -51,7 +54,21 @@ def read_zone(path: str | Path, origin: str | None = None) -> Zone:
     if reader.apex is None or reader.serial is None:
         raise PanopticonError(f"{path}: holds no SOA record, so it is no zone; give the TLD's master file")
     reader.owners.pop(reader.apex, None)
-    return Zone(reader.apex, reader.serial, reader.owners)
+    return Zone(reader.apex, reader.serial, reader.owners, own_addresses(reader.addresses, reader.owners))
+
+
+def own_addresses(addresses: Iterable[str], owners: Container[str]) -> frozenset[str]:
+    """Of the names with addresses those that no delegation covers: the zone itself answers for them."""
+    return frozenset(name for name in addresses if name[:1] != "*" and not _covered(name, owners))
+
+
+def _covered(name: str, owners: Container[str], apex: str | None = None) -> bool:
+    """Whether a name is delegated, or lies below a name that is; the apex delegates nothing."""
+    while name and name != apex:
+        if name in owners:
+            return True
+        name = name.partition(".")[2]
+    return False
 
 
 def read_names(path: str | Path) -> list[str]:
@@ -100,6 +117,7 @@ class _Reader:
         self.origin = origin.lower().rstrip(".") if origin is not None else None
         self.owner: str | None = None
         self.owners: dict[str, tuple[str, ...]] = {}
+        self.addresses: set[str] = set()
         self.apex: str | None = None
         self.serial: int | None = None
         self.depth = 0
@@ -295,6 +313,8 @@ class _Reader:
         elif kind in ("A", "AAAA"):
             if len(data) != 1 or not _is_address(data[0], 4 if kind == "A" else 6):
                 raise self.fail(f"the {kind} record's data is no address")
+            if self.owner and not _covered(self.owner, self.owners, self.apex):
+                self.addresses.add(self.owner)
         elif kind == "DS" and (len(data) < 4 or not all(word.isdigit() for word in data[:3])):
             raise self.fail("the DS record needs key tag, algorithm, digest type and digest")
 

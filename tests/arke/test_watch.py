@@ -116,6 +116,49 @@ async def test_the_zone_is_read_again_when_it_changes_and_a_damaged_one_is_said(
         await looker.look()
 
 
+async def test_records_that_the_manifest_does_not_list_are_refused(
+    tmp_path: Path, key: SecretKey, ledger: Ledger
+) -> None:
+    """On disk as over HTTP: a file beside the signed ones is not read, whatever it is called."""
+    path = publish(tmp_path / "r", key, tables())
+    other = path.with_name("other.sql")
+    other.write_bytes(path.read_bytes())
+    with pytest.raises(RefusedError, match=r"has no other\.sql"):
+        await watch(str(other), key, ledger, tmp_path).look(NOW)
+    assert await ledger.accepted("zz") is None
+
+
+async def test_a_zone_that_lost_most_of_its_names_is_refused_and_the_last_kept(tmp_path: Path) -> None:
+    """Under half of the names: a sentence, and the last whole zone stays at hand."""
+    path = tmp_path / "zz.zone"
+    head = "$ORIGIN zz.\n@ 1 IN SOA a b 1 1 1 1 1\n"
+    path.write_text(head + "".join(f"n{at} 1 IN NS ns.x.\n" for at in range(300)))
+    looker = ZoneWatch("zz", str(path), Http("x"), tmp_path)
+    assert looker.last is None
+    whole = await looker.look()
+    path.write_text(head + "".join(f"n{at} 1 IN NS ns.x.\n" for at in range(100)))
+    with pytest.raises(PanopticonError, match="shrank from 300 names to 100"):
+        await looker.look()
+    assert looker.last is whole
+
+
+async def test_a_spool_that_cannot_be_written_is_a_sentence(
+    tmp_path: Path, key: SecretKey, ledger: Ledger, nursery: trio.Nursery
+) -> None:
+    """A full or lost disk is no crash: records and zone say so, and the next look tries again."""
+    publish(tmp_path / "r", key, tables())
+    (tmp_path / "spool").write_text("a file where the folder should be")
+    listeners = await nursery.start(
+        functools.partial(trio.serve_tcp, functools.partial(_serve, tmp_path / "r", []), 0, host="127.0.0.1")
+    )
+    base = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/zz/latest"
+    with pytest.raises(PanopticonError, match="make room"):
+        await watch(f"{base}/records.sql", key, ledger, tmp_path).look(NOW)
+    with pytest.raises(PanopticonError, match="make room"):
+        await ZoneWatch("zz", f"{base}/zone", Http("x"), tmp_path / "spool").look()
+    nursery.cancel_scope.cancel()
+
+
 async def _serve(root: Path, asked: list[str], stream: trio.SocketStream) -> None:
     """HTTP as far as a test needs it: one GET, one file."""
     async with stream:

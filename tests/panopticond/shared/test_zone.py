@@ -72,6 +72,17 @@ def test_generated_zones_agree_with_dnspython(tmp_path: Path) -> None:
         agrees(tmp_path / "z", "$TTL 3600\n" + SOA + "\n".join(lines) + "\n")
 
 
+def test_names_with_addresses_of_their_own_are_told_from_glue(tmp_path: Path) -> None:
+    """Served by the zone itself: no glue before or after its delegation, no wildcard, nothing of the apex."""
+    body = (
+        "ns.early A 192.0.2.1\nearly NS ns.early\nlate NS ns.late\nns.late AAAA 2001:db8::1\n"
+        "plain A 192.0.2.2\nx.com A 192.0.2.3\n* A 192.0.2.4\nmail MX 5 ns.late\n"
+    )
+    found = read_zone(write(tmp_path / "z", f"$ORIGIN zz.\n$TTL 60\n{SOA}{body}"))
+    assert found.addresses == {"plain.zz", "x.com.zz"}
+    assert set(found.owners) == {"early.zz", "late.zz"}
+
+
 def test_serial_origin_and_includes(tmp_path: Path) -> None:
     """The SOA's serial and owner; an include in the same directory, its origin its own, never outside."""
     write(tmp_path / "more", "b NS ns\n$ORIGIN other.zz.\nc NS ns\n")
