@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from panopticond.feeds.catalogue import FeedSpec
+from panopticond.feeds.formats.row import CHILD_ABUSE
 from panopticond.feeds.ingest import Tally
 from panopticond.shared.clock import parse_rfc3339, rfc3339
 from panopticond.store.interface import FeedHealth
@@ -102,10 +103,11 @@ def _judge_body(previous: FeedHealth, spec: FeedSpec, attempt: Attempt) -> tuple
         ), f"{attempt.sentence}; kept the {tally.rows} rows that came"
     if tally.rows == 0:
         return "EMPTY", f"the list came without a single row; ask the provider or {test}"
-    if tally.rejected_rows > REJECTED_SHARE * tally.rows:
+    unread = tally.rejected_rows - tally.rejected.get(CHILD_ABUSE.reason, 0)  # that was read well, and is left alone
+    if unread > REJECTED_SHARE * tally.rows:
         return (
             "PARSE",
-            f"{tally.rejected_rows} of {tally.rows} rows are no {spec.format}; the format may have changed; {test}",
+            f"{unread} of {tally.rows} rows are no {spec.format}; the format may have changed; {test}",
         )
     usual = _median(previous.history_rows)
     if len(previous.history_rows) >= SHRUNK_HISTORY and usual >= SHRUNK_ROWS and tally.rows < SHRUNK_SHARE * usual:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
 from typing import BinaryIO, cast
 
 import msgspec
@@ -18,6 +19,8 @@ import trio
 from panopticond.feeds.catalogue import FeedSpec
 from panopticond.feeds.fetch import DEADLINE_SECONDS
 from panopticond.feeds.formats import FORMATS
+from panopticond.feeds.formats.row import CHILD_ABUSE
+from panopticond.feeds.formats.words import speaks_of_child_abuse
 from panopticond.feeds.inflate import Body
 from panopticond.feeds.ingest import Ingest, Tally
 from panopticond.model import Indicator
@@ -70,9 +73,9 @@ class Events:
                 else:
                     self.known[name] = event
         self.tally = _sum([event.tally for event in self.known.values()])
-        if refused:
-            self.tally.rows += refused
-            self.tally.rejected[BAD_NAME] = refused
+        for reason, count in refused.items():
+            self.tally.rows += count
+            self.tally.rejected[reason] = self.tally.rejected.get(reason, 0) + count
         return True
 
 
@@ -83,8 +86,11 @@ def follows_manifest(spec: FeedSpec) -> bool:
     )
 
 
-def _timestamps(manifest: BinaryIO, limit: int) -> tuple[dict[str, str], int] | None:
-    """The newest events' timestamps by UUID, and how many keys are no UUID; None when this is no manifest."""
+def _timestamps(manifest: BinaryIO, limit: int) -> tuple[dict[str, str], dict[str, int]] | None:
+    """The newest events' timestamps by UUID, and what was refused with reasons; None when this is no manifest.
+
+    Refused are keys that are no UUID, and events tagged as child abuse material.
+    """
     manifest.seek(0)
     body = Body(manifest, MANIFEST_BYTES)
     text = b"".join(body)
@@ -94,13 +100,17 @@ def _timestamps(manifest: BinaryIO, limit: int) -> tuple[dict[str, str], int] | 
         return None
     if body.problem is not None:
         return None
-    found = {
-        name: bytes(about.get("timestamp", b"0")).decode("latin-1")
-        for name, about in entries.items()
-        if _UUID.match(name)
-    }
+    found: dict[str, str] = {}
+    refused: Counter[str] = Counter()
+    for name, about in entries.items():
+        if not _UUID.match(name):
+            refused[BAD_NAME] += 1
+        elif speaks_of_child_abuse(bytes(about.get("Tag", b"")).decode("latin-1")):
+            refused[CHILD_ABUSE.reason] += 1
+        else:
+            found[name] = bytes(about.get("timestamp", b"0")).decode("latin-1")
     newest = sorted(found, key=lambda name: (found[name].strip('"').zfill(20), name), reverse=True)[:limit]
-    return {name: found[name] for name in newest}, len(entries) - len(found)
+    return {name: found[name] for name in newest}, refused
 
 
 async def _read_event(spec: FeedSpec, url: str, timestamp: str, http: Http, names: Names) -> Event | None:

@@ -16,7 +16,6 @@ import hypercorn.trio
 import trio
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -34,13 +33,7 @@ HEADER_LIMIT_BYTES = 16 << 10
 
 def application(root: Path, accounts: Accounts, mosapi: MosApi | None = None) -> Any:
     """The ASGI application: what is below ``/ry/`` goes to MoSAPI, everything else to the repository."""
-    repository = Repository(root, accounts)
-
-    async def everything(request: Request) -> Response:
-        return await repository(request)
-
-    methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
-    tree = Starlette(routes=[Route("/{path:path}", everything, methods=methods)])
+    tree = Starlette(routes=[Route("/{path:path}", _Everything(Repository(root, accounts)))])
     if mosapi is None:
         return tree
 
@@ -49,6 +42,20 @@ def application(root: Path, accounts: Accounts, mosapi: MosApi | None = None) ->
         await (mosapi if ours else tree)(scope, receive, send)
 
     return either
+
+
+class _Everything:
+    """Every path and every method to the repository, which asks who is there before it says what is.
+
+    Starlette gives a function the methods of its route only, and names them to anybody; an object gets them all.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._repository(Request(scope, receive))
+        await response(scope, receive, send)
 
 
 async def serve(config: Config, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:

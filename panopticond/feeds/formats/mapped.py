@@ -15,6 +15,7 @@ import msgspec
 from panopticond.feeds.formats.jsonstream import CUT_SHORT, NO_JSON, RECORD, Tree, records
 from panopticond.feeds.formats.records import fields
 from panopticond.feeds.formats.row import (
+    CHILD_ABUSE,
     HASH,
     NO_RECORD,
     SHORT,
@@ -26,7 +27,7 @@ from panopticond.feeds.formats.row import (
     when,
     when_unix,
 )
-from panopticond.feeds.formats.words import threat_of
+from panopticond.feeds.formats.words import speaks_of_child_abuse, threat_of
 from panopticond.feeds.lines import whole
 from panopticond.model import Threat
 from panopticond.shared.errors import ConfigurationError
@@ -48,6 +49,8 @@ class FieldMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     type: Where | None = None
     """What ``value`` is: texts with ``url`` or ``uri``, ``domain`` or ``host``; all else is out of scope."""
     threat: Where | None = None
+    tags: Where | None = None
+    """Labels beside the threat: looked at for child abuse material, which is never kept."""
     first_seen: Where | None = None
     source_id: Where | None = None
     threats: dict[str, Threat] = {}
@@ -64,6 +67,7 @@ _USUAL: dict[str, tuple[str, ...]] = {
     "value": ("value", "indicator", "ioc", "ioc_value", "observable"),
     "type": ("type", "ioc_type", "indicator_type"),
     "threat": ("threat", "threat_type", "category", "tags"),
+    "tags": ("tags", "labels", "tag", "category"),
     "first_seen": ("first_seen", "firstseen", "date", "dateadded", "date_added", "created", "timestamp"),
     "source_id": ("id", "ioc_id", "phish_id"),
 }
@@ -216,6 +220,8 @@ def _row(entry: Mapping[str, str], mapping: FieldMap) -> Parsed:
     else:
         text, host_only = value, _KINDS[kind]
     words = entry.get("threat", "")
+    if speaks_of_child_abuse(f"{words} {entry.get('tags', '')} {entry.get('type', '')}"):
+        return CHILD_ABUSE
     threat = mapping.threats.get(words) or threat_of(words)
     moment = entry.get("first_seen", "")
     first_seen = when(moment) or (when_unix(moment) if moment.isdigit() and len(moment) <= 10 else None)

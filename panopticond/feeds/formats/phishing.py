@@ -9,6 +9,7 @@ from panopticond.feeds.formats.jsonstream import RECORD, records
 from panopticond.feeds.formats.records import fields
 from panopticond.feeds.formats.row import (
     ADDRESS,
+    CHILD_ABUSE,
     HASH,
     JST,
     NO_RECORD,
@@ -20,17 +21,19 @@ from panopticond.feeds.formats.row import (
     text_in,
     when,
 )
-from panopticond.feeds.formats.words import threat_of
+from panopticond.feeds.formats.words import speaks_of_child_abuse, threat_of
 
 DELISTED = OutOfScope("delisted")
 _NO_ID = BadRow("no-phish-id")
 _NO_DATE = BadRow("no-date")
+_PHISH = re.compile(r"[0-9]{1,20},\"?https?://", re.IGNORECASE)
+_PHISH_COLUMNS = 8
 _STATUS = re.compile(r"/status/([0-9]{1,20})")
 
 
 def parse_phishtank_csv(lines: Iterable[bytes]) -> Iterator[Parsed]:
     """``phishtank-csv``: phish_id, url, phish_detail_url, submission_time, verified, ..., online, target."""
-    for record in fields(lines, comment=""):
+    for record in fields(lines, comment="", begins=_begins_phish):
         if isinstance(record, BadRow):
             yield record
         elif len(record) < 4:
@@ -41,6 +44,10 @@ def parse_phishtank_csv(lines: Iterable[bytes]) -> Iterator[Parsed]:
             yield _NO_ID
         else:
             yield Row(record[1], False, "phishing", when(record[3]), record[0][:20])
+
+
+def _begins_phish(line: str) -> bool:
+    return line.count(",") >= _PHISH_COLUMNS - 1 and _PHISH.match(line) is not None
 
 
 def parse_phishtank_json(lines: Iterable[bytes]) -> Iterator[Parsed]:
@@ -113,6 +120,9 @@ def parse_tweetfeed_csv(lines: Iterable[bytes]) -> Iterator[Parsed]:
                 continue
             tweet = _STATUS.search(record[5]) if len(record) > 5 else None
             threat = threat_of(record[4]) if len(record) > 4 else None
+            if len(record) > 4 and speaks_of_child_abuse(record[4]):
+                yield CHILD_ABUSE
+                continue
             yield Row(record[3], kind == "domain", threat, first_seen, tweet[1] if tweet else None)
         elif kind == "type":
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from panopticond.feeds.formats.row import TOO_LONG, BadRow, text_of
 from panopticond.feeds.lines import whole
@@ -35,9 +35,17 @@ class _Source:
 
 
 def fields(
-    lines: Iterable[bytes], *, delimiter: str = ",", spaced: bool = False, comment: str = "#"
+    lines: Iterable[bytes],
+    *,
+    delimiter: str = ",",
+    spaced: bool = False,
+    comment: str = "#",
+    begins: Callable[[str], bool] | None = None,
 ) -> Iterator[list[str] | BadRow]:
-    """The fields of every record; ``spaced`` skips blanks after a delimiter, blank and comment lines are no records."""
+    """The fields of every record; ``spaced`` skips blanks after a delimiter, blank and comment lines are no records.
+
+    ``begins`` knows a line that is a whole record by itself: no open quote before it takes it in.
+    """
     csv.field_size_limit(1 << 20)
     source = _Source()
     reader = csv.reader(source, delimiter=delimiter, skipinitialspace=spaced)
@@ -56,7 +64,7 @@ def fields(
         if not text or (comment and text.startswith(comment)):
             continue
         if text.count('"') % 2:
-            closed = _close(text, waiting, upstream)
+            closed = _close(text, waiting, upstream, begins)
             if closed is None:
                 yield UNCLOSED
                 continue
@@ -70,7 +78,12 @@ def fields(
             yield NO_CSV
 
 
-def _close(text: str, waiting: deque[bytes | None], upstream: Iterator[bytes | None]) -> str | None:
+def _close(
+    text: str,
+    waiting: deque[bytes | None],
+    upstream: Iterator[bytes | None],
+    begins: Callable[[str], bool] | None,
+) -> str | None:
     """``text`` with the lines that close its quote, or None; lines looked at in vain go back to ``waiting``."""
     taken: list[bytes | None] = []
     while len(taken) < CONTINUATION:
@@ -79,6 +92,8 @@ def _close(text: str, waiting: deque[bytes | None], upstream: Iterator[bytes | N
         if not line:
             break
         addition = text_of(line)
+        if begins is not None and begins(addition):
+            break
         text = f"{text}\n{addition}"
         if addition.count('"') % 2:
             # A line that looks like a whole record of its own closes nothing: the quote before it was the stray one.

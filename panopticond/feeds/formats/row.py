@@ -52,6 +52,8 @@ HASH = OutOfScope("neither-uri-nor-host")
 TOO_LONG = BadRow("line-too-long")
 SHORT = BadRow("too-few-fields")
 NO_RECORD = BadRow("no-value-in-record")
+CHILD_ABUSE = BadRow("child-abuse-material")
+"""Tagged as child abuse material: counted, and neither stored nor probed nor shown."""
 
 _FIRST_YEAR = 1000  # before it a year is no four digits, and no threat is so old
 JST = dt.timezone(dt.timedelta(hours=9))

@@ -21,6 +21,18 @@ _WORDS: tuple[tuple[re.Pattern[str], Threat], ...] = (
     (re.compile(r"spam"), "spam"),
 )
 
+# Child abuse material: tags and labels of MISP taxonomies (RSIT and eCSIRT count it under "violence"), OTX and STIX.
+_CHILDREN = re.compile(
+    r"(?:^|[^a-z])(?:csam|csem|csea)(?:[^a-z]|$)|abusive-content\W{1,4}(?:violence|child)|"
+    r"(?:child(?:ren)?s?|minors?|underage|infant|kinder)[^a-z0-9]{0,3}(?:sex(?:ual(?:ly)?)?[^a-z0-9]{0,3})?"
+    r"(?:abus|exploit|porn)|p(?:a?e|\u00e6)do(?:phil|porn)"
+)
+
+
+def speaks_of_child_abuse(words: str) -> bool:
+    """Whether tags, labels or a type name child abuse material: such a row is never kept, and never probed."""
+    return bool(words) and _CHILDREN.search(words.lower()) is not None
+
 
 def threat_of(words: str) -> Threat | None:
     """The threat that tags or a type name, in the order phishing, botnetCc, malware, spam; None if they name none."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from panopticond.feeds.formats import FORMATS
 from panopticond.feeds.formats.mapped import read_map
 from panopticond.feeds.formats.row import BadRow, OutOfScope, Parsed, Row, when
+from panopticond.feeds.formats.words import speaks_of_child_abuse
 from panopticond.feeds.ingest import Ingest
 from panopticond.feeds.lines import lines
 from panopticond.shared.errors import ConfigurationError
@@ -420,3 +421,75 @@ def test_what_fuzzing_found(form: str, body: bytes) -> None:
 def test_times_as_feeds_write_them(text: str, time: str | None) -> None:
     """Every ISO 8601 form means its own instant; a year nobody means, or one past the calendar, is no time."""
     assert when(text) == time
+
+
+@pytest.mark.parametrize(
+    ("words", "forbidden"),
+    [
+        ("CSAM", True),
+        ("tlp:amber child-abuse", True),
+        ("child-sexual-exploitation", True),
+        ("Child Sexual Abuse Material", True),
+        ("childexploitation", True),
+        ('rsit:abusive-content="violence"', True),
+        ("ecsirt:abusive-content='child'", True),
+        ("kinderporno", True),
+        ("paedophilia", True),
+        ("phishing children-charity", False),
+        ("exploit kit", False),
+        ('rsit:abusive-content="spam"', False),
+        ("csamples minority-report", False),
+        ("", False),
+    ],
+)
+def test_words_for_child_abuse(words: str, *, forbidden: bool) -> None:
+    """What providers and taxonomies call child abuse material is known by its tags; nothing near it is."""
+    assert speaks_of_child_abuse(words) is forbidden
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        (
+            "misp",
+            '{"Event":{"Attribute":[{"type":"url","to_ids":true,"value":"http://a.zz/","Tag":[{"name":"CSAM"}]}]}}',
+        ),
+        (
+            "misp",
+            '{"Event":{"Tag":[{"name":"child-abuse"}],"Attribute":[{"type":"domain","to_ids":1,"value":"a.zz"}]}}',
+        ),
+        ("stix", '{"objects":[{"type":"url","value":"http://a.zz/","labels":["child-exploitation"]}]}'),
+        ("stix", '{"objects":[{"type":"indicator","pattern":"[url:value=\'http://a.zz/\']","labels":["csam"]}]}'),
+        ("json", '[{"url":"http://a.zz/","threat":"phishing","tags":["x","child sexual abuse"]}]'),
+        ("ndjson", '{"indicator":"a.zz","type":"domain","tags":"csam"}\n'),
+        ("csv", "url,threat\nhttp://a.zz/,child-abuse\n"),
+        ("tweetfeed-csv", "2026-01-01 00:00:00,who,url,http://a.zz/,#csam #phishing,https://x.example/status/1\n"),
+    ],
+)
+def test_child_abuse_material_is_rejected(name: str, body: str) -> None:
+    """A row so tagged, or of an event so tagged, is counted and no more: no indicator comes of it."""
+    assert parsed(name, body) == [BadRow("child-abuse-material")]
+
+
+def test_an_events_tags_are_its_own() -> None:
+    """The next event's tags count for the next event's attributes."""
+    attribute = '"Attribute":[{"type":"domain","to_ids":1,"value":"a.zz"}]'
+    events = ",".join(f'{{"Event":{{"Tag":[{{"name":"{tag}"}}],{attribute}}}}}' for tag in ("csam", "phishing"))
+    first, second = parsed("misp", f"[{events}]")
+    assert first == BadRow("child-abuse-material")
+    assert isinstance(second, Row)
+
+
+def test_a_stray_quote_costs_its_own_phish_only() -> None:
+    """A PhishTank line that is a whole record is never swallowed by an open quote before it."""
+    end = "http://www.phishtank.com/x,2026-01-01T00:00:00+00:00,yes,2026-01-01T00:00:00+00:00,yes"
+    lines = [f"1,http://a.zz/,{end},Other", f'2,"http://b.zz/,{end},Other', f"3,http://c.zz/,{end},Other"]
+    lines += [f'4,http://d.zz/,{end},"Other', 'more of it"', f'5,"http://e.zz/",{end},Other']
+    found = parsed("phishtank-csv", "\n".join(lines) + "\n")
+    assert [row.value if isinstance(row, Row) else row.reason for row in found] == [
+        "http://a.zz/",
+        "quote-never-closed",
+        "http://c.zz/",
+        "http://d.zz/",
+        "http://e.zz/",
+    ]

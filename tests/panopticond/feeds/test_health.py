@@ -87,3 +87,9 @@ def test_a_row_from_the_future_says_nothing() -> None:
 def test_a_time_that_is_none_is_no_time(newest: str) -> None:
     """Whatever a parser took for the newest row's time, the ledger reads it or leaves what it knew."""
     assert assess(USUAL, SPEC, whole(100, newest=newest)).newest_row is None
+
+
+def test_rows_left_alone_on_purpose_are_no_broken_format() -> None:
+    """A list that is mostly child abuse material was read as it should be."""
+    tally = Tally(100, 10, 0, {"child-abuse-material": 80, "no-valid-uri": 10})
+    assert assess(USUAL, SPEC, Attempt(NOW, "body", "", 1, tally)).state == "OK"

@@ -63,3 +63,15 @@ async def test_only_changed_events_are_fetched(nursery: trio.Nursery) -> None:
 
     manifest = {"no": "manifest"}
     assert (await go(3)).state == "PARSE"
+
+
+async def test_an_event_tagged_as_child_abuse_material_is_never_asked_for(nursery: trio.Nursery) -> None:
+    """The manifest's tags are enough: the event is counted as rejected and not fetched."""
+    manifest = {ONE: {"timestamp": "1", "Tag": [{"name": 'rsit:abusive-content="violence"'}]}, TWO: {"timestamp": "1"}}
+    bodies = {"/manifest.json": json.dumps(manifest).encode(), f"/{TWO}.json": event("c.zz")}
+    server = await FeedServer(lambda path, _headers: (200, {}, bodies[path])).start(nursery)
+    spec, store = FeedSpec("osint", server.url + "/manifest.json", "misp"), MemoryStore()
+    health, _ = await visit(spec, cast("Any", store), Http("test"), NAMES, NOW, lambda _watch: None)
+    assert [path for path, _ in server.requests] == ["/manifest.json", f"/{TWO}.json"]
+    assert (health.state, health.rejected) == ("OK", {"child-abuse-material": 1})
+    assert store.listed("osint") == {"c.zz"}

@@ -143,8 +143,9 @@ async def test_links_out_of_the_tree_are_not_followed(client: Client, tmp_path: 
 
 
 async def test_other_methods_are_refused(client: Client) -> None:
-    """POST and DELETE are 405 and say what is allowed."""
-    for method in ("POST", "DELETE"):
+    """Whatever is not GET or HEAD is 405 and says what is allowed, to those who may ask at all."""
+    for method in ("POST", "DELETE", "OPTIONS", "TRACE", "FOO"):
+        assert (await client.ask(FILE, "", method=method)).status == 401
         answer = await client.ask(FILE, method=method)
         assert (answer.status, answer.headers["allow"]) == (405, "get, head")
 
