@@ -16,6 +16,7 @@ from pathlib import Path
 import trio
 
 from arke import config, screen
+from panopticond import __version__
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 
 CONFIGURATION = "/etc/arke/arke.json"
@@ -28,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         options.command(options)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            print(f"arke: {problem}", file=sys.stderr)
+        return error.exit_status
     except PanopticonError as error:
         print(f"arke: {error}", file=sys.stderr)
         return error.exit_status
@@ -61,21 +66,23 @@ def _leaves(group: BaseExceptionGroup[BaseException] | None) -> list[BaseExcepti
 
 
 def _run(options: argparse.Namespace) -> None:
+    from arke import commands
     from arke.main import run
 
-    trio.run(run, config.read(options.config))
+    trio.run(run, commands.checked(options.config))
 
 
 def _once(options: argparse.Namespace) -> None:
+    from arke import commands
     from arke.main import once
 
-    trio.run(once, config.read(options.config))
+    trio.run(once, commands.checked(options.config))
 
 
 def _check_config(options: argparse.Namespace) -> None:
     from arke import commands
 
-    commands.check_config(config.read(options.config), options.config)
+    commands.check_config(options.config)
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -98,6 +105,15 @@ def _optional(options: argparse.Namespace) -> config.Config | None:
         return config.read(options.config)
     default = Path(CONFIGURATION)
     return config.read(default) if not options.key and default.is_file() else None
+
+
+def _screen(options: argparse.Namespace) -> None:
+    if options.names is not None and str(options.names) != "-":
+        try:
+            options.names.open("rb").close()
+        except (OSError, ValueError) as error:
+            raise ConfigurationError([f"--names: {options.names}: {getattr(error, 'strerror', error)}"]) from error
+    screen.screen_command(options)
 
 
 def _preview(options: argparse.Namespace) -> None:
@@ -179,6 +195,7 @@ def _review(options: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="arke", description="Tells domain holders what Panopticon found, once.")
+    parser.add_argument("--version", action="version", version=f"arke {__version__}")
     sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add(sub, "run", _run, "the daemon")
     _add(sub, "once", _once, "one pass: look, tell, report; for cron")
@@ -204,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     listed.add_argument("name", nargs="?", metavar="NAME", help="the name that was looked at")
     listed.add_argument("--json", action="store_true", help="as one JSON line")
     screen.add_scan_arguments(_bare(sub, "scan", screen.scan_command, "names of a zone that a person should look at"))
-    screen.add_screen_arguments(_bare(sub, "screen", screen.screen_command, "an opinion on names to be registered"))
+    screen.add_screen_arguments(_bare(sub, "screen", _screen, "an opinion on names to be registered"))
     return parser
 
 

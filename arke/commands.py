@@ -10,7 +10,7 @@ import functools
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import trio
 
 from arke import transfer
 from arke.cases.ledger import DECISIONS, Ledger
-from arke.config import Config, Smtp
+from arke.config import Account, Config, check
 from arke.mail import template
 from arke.main import preview
 from arke.rooms import with_certificate
@@ -29,39 +29,89 @@ from panopticond.shared.control import ask
 from panopticond.shared.errors import ConfigurationError, ControlError, PanopticonError
 from panopticond.shared.http import Http
 from panopticond.shared.minisign import PublicKey
-from panopticond.shared.settings import read_secret
-from panopticond.shared.snapshot import Manifest, verify_tree
+from panopticond.shared.settings import convert, read_json, read_secret
+from panopticond.shared.snapshot import MANIFEST, Manifest, verify_tree
+from panopticond.shared.values import OTHERS, folder_fault, is_file, secret_fault
+from panopticond.shared.zone import read_names
 
 WATCH_SECONDS = 2.0
 
 
-def check_config(config: Config, path: Path) -> None:
-    """Everything that can be wrong before the first packet: keys, secrets, template; ConfigurationError has all."""
-    problems: list[str] = []
-    for holder in (config.rdap, config.smtp, config.account, config.mosapi):
-        for key in ("password_file", "token_file", "header_file"):
-            if path_of := getattr(holder, key, None):
-                problems += _problems(functools.partial(read_secret, path_of))
-        if not isinstance(holder, Smtp):
-            problems += _problems(functools.partial(with_certificate, Http(USER_AGENT), holder))
-    if (zone := config.transfer) is not None:
-        problems += _problems(functools.partial(transfer.server, zone.server, zone.key_file, 1.0))
-    problems += _problems(lambda: template.load(Path(config.template) if config.template else None))
-    for number, key in enumerate(config.keys):
-        problems += [f"keys[{number}]: {text}" for text in _problems(functools.partial(PublicKey.parse, key))]
-    if problems:
-        raise ConfigurationError(problems)
+def checked(path: Path) -> Config:
+    """The configuration in a file; ConfigurationError with the faults of every stage: types, rules, files on disk."""
+    told: list[str] = []
+    data = read_json(path, told=told)
+    return convert(data, Config, lambda config: [*told, *check(config), *on_this_host(config)])
+
+
+def check_config(path: Path) -> None:
+    """Everything that can be wrong before the first packet, as one ConfigurationError; else a line of praise."""
+    config = checked(path)
     how = "nothing is sent (dry_run)" if config.dry_run else "notices are sent"
     print(f"{path}: good, for {', '.join('.' + tld for tld in config.tlds)}; {how}")
 
 
-def _problems(attempt: Any) -> list[str]:
+def on_this_host(config: Config) -> list[str]:
+    """What is wrong with the configuration here: secrets, keys, template, the zone, lists, where state goes."""
+    problems = [f"{key}: {fault}" for key, path, mask in _secrets(config) if (fault := secret_fault(path, mask=mask))]
+    if config.template is None or is_file(config.template):
+        problems += _problems("template", lambda: template.load(Path(config.template) if config.template else None))
+    for number, key in enumerate(config.keys):
+        problems += _problems(f"keys[{number}]", functools.partial(PublicKey.parse, key))
+    for section, holder in (("rdap", config.rdap), ("account", config.account), ("mosapi", config.mosapi)):
+        if holder is not None and holder.certificate_file is not None and is_file(holder.certificate_file):
+            problems += _problems(
+                f"{section}.certificate_file", functools.partial(with_certificate, Http(USER_AGENT), holder)
+            )
+    if (served := config.transfer) is not None and served.key_file is not None and is_file(served.key_file):
+        problems += _problems("", functools.partial(transfer.server, served.server, served.key_file, 1.0))
+    zone = config.zone
+    if zone is not None and "://" not in zone:
+        paths = [zone.replace("{tld}", tld) for tld in config.tlds]
+        problems += [
+            f"zone: {path}: no such file; arke would take the snapshot's word" for path in paths if not is_file(path)
+        ]
+    for kind in ("protect", "exclude"):
+        for at, path in enumerate(getattr(config.screen, kind)):
+            problems += _problems(f"screen.{kind}[{at}]", functools.partial(_plain_list, path))
+    fault = folder_fault(Path(config.state))
+    return problems + ([f"state: {fault}"] if fault else [])
+
+
+def _secrets(config: Config) -> Iterator[tuple[str, str, int]]:
+    """Every secret file that is there, by its key, with the permissions it must not have; the rules tell of others."""
+    holders = {"rdap": config.rdap, "smtp": config.smtp, "account": config.account, "mosapi": config.mosapi}
+    found = [
+        (f"{section}.{key}", getattr(holder, key, None), mask)
+        for section, holder in holders.items()
+        for key, mask in (
+            ("password_file", OTHERS),
+            ("token_file", OTHERS),
+            ("header_file", OTHERS),
+            ("certificate_key_file", 0o007),
+        )
+    ]
+    found.append(("transfer.key_file", config.transfer.key_file if config.transfer else None, OTHERS))
+    found += [
+        (f"recheck.vantages[{at}].credentials_file", vantage.credentials_file, OTHERS)
+        for at, vantage in enumerate(config.recheck.vantages)
+    ]
+    return ((key, path, mask) for key, path, mask in found if path is not None and is_file(path))
+
+
+def _plain_list(path: str) -> None:
+    """ConfigurationError for what is no list of names: binary, or a file that cannot be read."""
+    if is_file(path) and any("\0" in name or "\ufffd" in name for name in read_names(path)):
+        raise ConfigurationError([f"{path}: is no list of names, one a line"])
+
+
+def _problems(key: str, attempt: Callable[[], object]) -> list[str]:
     try:
         attempt()
     except ConfigurationError as error:
-        return error.problems
-    except (PanopticonError, ValueError) as error:
-        return [str(error)]
+        return [f"{key}: {problem}" if key else problem for problem in error.problems]
+    except (PanopticonError, OSError, ValueError) as error:
+        return [f"{key}: {error}"]
     return []
 
 
@@ -102,23 +152,32 @@ async def verify(where: str, keys: Sequence[str], tld: str | None, config: Confi
     except (PanopticonError, ValueError) as error:
         raise ConfigurationError([f"--key: {error}"]) from error
     clock = Clock.from_settings(config.clock, lab=config.lab) if config else Clock()
-    manifest = await _verified(where, pinned, tld, clock.now())
+    manifest = await _verified(where, pinned, tld, clock.now(), config.account if config else None)
     print(
         f"good: .{manifest.tld} snapshot {manifest.serial}, {manifest.start} to {manifest.end}, "
         f"{len(manifest.files)} files, expires {manifest.expires}"
     )
 
 
-async def _verified(where: str, keys: Sequence[PublicKey], tld: str | None, now: dt.datetime) -> Manifest:
+async def _verified(
+    where: str, keys: Sequence[PublicKey], tld: str | None, now: dt.datetime, account: Account | None
+) -> Manifest:
     if "://" in where:
+        auth = None
+        if account is not None and account.username is not None and account.password_file is not None:
+            auth = (account.username, read_secret(account.password_file))
+        http = with_certificate(Http(USER_AGENT), account)
         with tempfile.TemporaryDirectory(prefix="arke-verify-") as folder:
-            return await verify_url(Http(USER_AGENT), where, Path(folder), keys, tld=tld, now=now)
+            return await verify_url(http, where, Path(folder), keys, tld=tld, now=now, auth=auth)
     path = Path(where)
     directory = path if path.is_dir() else path.parent
     try:
         directory = directory.resolve(strict=True)
-    except OSError as error:
-        raise PanopticonError(f"{where}: {error.strerror}; give a snapshot's directory or URL") from error
+        (directory / MANIFEST).stat()
+        path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PanopticonError(f"{where}: {reason}; give a snapshot's directory or URL") from error
     return await trio.to_thread.run_sync(functools.partial(verify_tree, directory, keys, tld=tld, now=now))
 
 

@@ -13,14 +13,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from arke.config_rules import check_values
 from arke.model import Role
 from panopticond.shared.clock import Clock, ClockSettings
 from panopticond.shared.errors import ConfigurationError
-from panopticond.shared.settings import convert, read_json, seconds
+from panopticond.shared.settings import Delay, Duration, convert, read_json, seconds
+from panopticond.shared.values import is_file
 
-Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$")]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-PublicKey = Annotated[str, msgspec.Meta(pattern=r"^RW[A-Za-z0-9+/]{54}$")]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
+PublicKey = Annotated[str, msgspec.Meta(pattern=r"^RW[A-Za-z0-9+/]{54}\Z")]
 
 
 _SECRETS = ("password_file", "token_file", "header_file", "certificate_file", "certificate_key_file")
@@ -56,7 +57,7 @@ class Smtp(Section, frozen=True):
 
     host: str
     sender: str = msgspec.field(name="from")
-    port: Positive = 25
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 25
     username: str | None = None
     password_file: str | None = None
     tls: Annotated[str, msgspec.Meta(pattern="^(starttls|implicit|none)$")] | None = None
@@ -150,13 +151,13 @@ class Ladder(Section, frozen=True):
     first: tuple[Role, ...] = ("registrant", "administrative", "technical")
     malicious_first: tuple[Role, ...] = ("registrant", "abuse", "registrar")
     """Of ``abuse`` and ``registrar`` the first there is gets the mail."""
-    between: Duration = "24h"
+    between: Delay = "24h"
     """Least time between two rungs."""
-    stagger: Duration = "0s"
+    stagger: Delay = "0s"
     """First notices are spread over this time by case number, so that their effect can be measured."""
     hours: Hours | None = None
-    registrar_after: Duration = "24h"
-    review_after: Duration = "72h"
+    registrar_after: Delay = "24h"
+    review_after: Delay = "72h"
     approve_popular: bool = True
     approve_later_rungs: bool = True
 
@@ -259,7 +260,7 @@ class Config(Section, frozen=True):
     shared_services: tuple[str, ...] = ()
     clock: ClockSettings = ClockSettings()
     lab: bool = False
-    drain: Duration = "8s"
+    drain: Delay = "8s"
 
     @property
     def tlds(self) -> tuple[str, ...]:
@@ -269,7 +270,8 @@ class Config(Section, frozen=True):
 
 def read(path: Path) -> Config:
     """The configuration in a JSON file; ConfigurationError carries every fault with its path."""
-    return convert(read_json(path), Config, check)
+    told: list[str] = []
+    return convert(read_json(path, told=told), Config, lambda config: [*told, *check(config)])
 
 
 def check(config: Config) -> list[str]:
@@ -283,9 +285,7 @@ def check(config: Config) -> list[str]:
         problems.append("tld: name at least one TLD")
     if config.recheck.allow_networks and not config.lab:
         problems.append("recheck.allow_networks: private addresses are probed in the lab only; set lab = true")
-    problems += _check_urls(config) + _check_files(config) + _check_pairs(config)
-    if config.smtp is not None and config.smtp.sender.count("@") != 1:
-        problems.append("smtp.from: must be one address, as abuse@nic.example")
+    problems += _check_urls(config) + _check_files(config) + _check_pairs(config) + check_values(config)
     if not config.dry_run and config.smtp is None:
         problems.append("smtp: needed to send; leave dry_run on to get drafts only")
     if seconds(config.ladder.review_after) < seconds(config.ladder.registrar_after):
@@ -306,7 +306,12 @@ def _check_urls(config: Config) -> list[str]:
             if path.endswith(".url") and url is not None:
                 problems.append(f"{path}: must be a URL")
             continue
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            parts.port  # noqa: B018 - a port that is none shows only when it is asked for
+        except ValueError as error:
+            problems.append(f"{path}: {error}")
+            continue
         local = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             problems.append(f"{path}: {parts.scheme!r} is neither http nor https")
@@ -368,4 +373,4 @@ def _check_files(config: Config) -> list[str]:
         **{f"screen.protect[{at}]": path for at, path in enumerate(config.screen.protect)},
         **{f"screen.exclude[{at}]": path for at, path in enumerate(config.screen.exclude)},
     }
-    return [f"{key}: {path}: no such file" for key, path in named.items() if path and not Path(path).is_file()]
+    return [f"{key}: {path}: no such file" for key, path in named.items() if path and not is_file(path)]

@@ -19,6 +19,7 @@ from panopticond.shared.values import (
     mail_fault,
     name_fault,
     network_fault,
+    proxy_fault,
     resolver_fault,
     server_fault,
     socket_fault,
@@ -134,18 +135,11 @@ def _check_vantages(config: Config) -> list[str]:
     names = [vantage.name for vantage in config.vantage]
     problems += [f"vantage[{at}].name: {name!r} is given twice" for at, name in enumerate(names) if name in names[:at]]
     for at, vantage in enumerate(config.vantage):
-        if vantage.proxy is not None and not _proxy_reads(vantage.proxy):
-            problems.append(f"vantage[{at}].proxy: must read http://host:port; credentials go to credentials_file")
+        if vantage.proxy is not None and (fault := proxy_fault(vantage.proxy)):
+            problems.append(f"vantage[{at}].proxy: {fault}")
         if vantage.credentials_file is not None and not is_file(vantage.credentials_file):
             problems.append(f"vantage[{at}].credentials_file: {vantage.credentials_file}: no such file")
     return problems
-
-
-def _proxy_reads(text: str) -> bool:
-    scheme, _, rest = text.partition("://")
-    host, _, port = rest.rpartition(":")
-    good = scheme in ("http", "https") and port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536
-    return good and host_fault(host) is None
 
 
 def _check_values(config: Config) -> list[str]:

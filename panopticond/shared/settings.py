@@ -51,8 +51,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError([f"{path}: {error}"]) from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, doubled keys refused; ConfigurationError names the file and the place."""
+def read_json(path: Path, *, told: list[str] | None = None) -> dict[str, Any]:
+    """The object in a JSON file, doubled keys refused; ConfigurationError names the file and the place.
+
+    With ``told`` doubled keys are put there for the caller to tell with the rest, and the last one counts.
+    """
     doubled: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -70,6 +73,9 @@ def read_json(path: Path) -> dict[str, Any]:
     problems = [f"{key}: given twice" for key in doubled]
     if not isinstance(data, dict):
         problems.append(f"{path}: must be a JSON object")
+    elif told is not None:
+        told += problems
+        problems = []
     if problems:
         raise ConfigurationError(problems)
     return typing.cast("dict[str, Any]", data)

@@ -101,6 +101,16 @@ def host_fault(text: str) -> str | None:
     return None
 
 
+def proxy_fault(text: str) -> str | None:
+    """No ``http://host:port`` or ``https://host:port`` and nothing else, credentials least of all."""
+    scheme, _, rest = text.partition("://")
+    host, _, port = rest.rpartition(":")
+    good = scheme in ("http", "https") and port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536
+    if good and host_fault(host) is None:
+        return None
+    return "must read http://host:port; credentials go to credentials_file"
+
+
 def secret_fault(path: str, *, mask: int = OTHERS) -> str | None:
     """A secret file that is missing, empty or open to others by the bits of ``mask``."""
     try:

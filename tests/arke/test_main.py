@@ -96,9 +96,11 @@ class Site:
 
     def configure(self, ports: Ports, **changes: Any) -> None:
         (self.root / "rdap").write_text("lab-rdap\n")
+        (self.root / "rdap").chmod(0o600)
         proxies = []
         for name, port in ports.proxies.items():
             (self.root / name).write_text(f"lab:lab-{name}\n")
+            (self.root / name).chmod(0o600)
             proxies.append({
                 "name": name, "country": "NZ", "proxy": f"http://127.0.0.1:{port}",
                 "credentials_file": str(self.root / name), "control_uri": "http://control.lab.test/",

@@ -1,0 +1,143 @@
+"""arke.json: every broken rule by its path, what check-config finds on this host, and the words of the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arke.__main__ import main
+from arke.commands import checked
+from arke.config import Config, check
+from panopticond.shared.errors import ConfigurationError
+from panopticond.shared.minisign import SecretKey
+from panopticond.shared.settings import convert
+
+KEY = SecretKey.generate().public.text
+SMTP = {"host": "mail.nic.zz", "from": "abuse@nic.zz"}
+
+
+def told(given: dict[str, Any]) -> list[str]:
+    try:
+        convert({"tld": "zz", "keys": [KEY], "records": "/zz/latest/records.sql", **given}, Config, check)
+    except ConfigurationError as error:
+        return error.problems
+    return []
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({"tld": "z..z"}, "tld[0]"),
+        ({"tld": ["zz", "../../etc"], "records": "{tld}"}, "tld[1]"),
+        ({"tld": ["zz", "ZZ"], "records": "/{tld}"}, "tld"),
+        ({"tld": ["zz", "yy"]}, "records"),
+        ({"tld": ["zz", "yy"], "records": "/{tld}", "zone": "/z"}, "zone"),
+        ({"records": ""}, "records"),
+        ({"records": "https://nic.zz:99999/"}, "records"),
+        ({"state": "/a\0b"}, "state"),
+        ({"manager": "the chief"}, "manager"),
+        ({"poll": "0s"}, "poll"),
+        ({"poll": "5ms"}, "poll"),
+        ({"poll": "99999999d"}, "poll"),
+        ({"smtp": {**SMTP, "from": "a@b@c"}}, "smtp.from"),
+        ({"smtp": {**SMTP, "from": "@"}}, "smtp.from"),
+        ({"smtp": {**SMTP, "from": "Abuse <abuse@nic.zz>"}}, "smtp.from"),
+        ({"smtp": {**SMTP, "host": ""}}, "smtp.host"),
+        ({"smtp": {**SMTP, "port": 70000}}, "smtp.port"),
+        ({"smtp": {**SMTP, "username": "x"}}, "smtp.username"),
+        ({"smtp": {**SMTP, "tls": "none", "username": "x", "password_file": "/p"}}, "smtp.tls"),
+        ({"rdap": {"url": "https://rdap.nic.zz/", "rate": float("inf")}}, "rdap.rate"),
+        ({"rdap": {"url": "rdap.nic.zz"}}, "rdap.url"),
+        ({"transfer": {"server": "999.1.1.1:99999"}}, "transfer.server"),
+        ({"lab": True, "recheck": {"allow_networks": ["10.0.0.1/8"]}}, "recheck.allow_networks[0]"),
+        ({"recheck": {"servers": ["192.0.2.1"]}}, "recheck.servers[0]"),
+        ({"recheck": {"hold_ip": ["hold"]}}, "recheck.hold_ip[0]"),
+        ({"recheck": {"registry_zones": [""]}}, "recheck.registry_zones[0]"),
+        ({"recheck": {"vantages": [{"name": "a", "country": "NZ", "credentials_file": "/none"}]}}, "recheck.vantages[0].credentials_file"),
+        ({"recheck": {"vantages": [{"name": "a", "country": "NZ", "proxy": "http://u:p@h:1"}]}}, "recheck.vantages[0].proxy"),
+        ({"status": {"socket": "/" + "s" * 200}}, "status.socket"),
+    ],
+)  # fmt: skip
+def test_a_broken_rule_names_its_path(given: dict[str, Any], path: str) -> None:
+    """Each on its own."""
+    assert any(problem.startswith((f"{path}: ", f"{path}, ")) for problem in told(given)), told(given)
+
+
+def test_a_good_one_has_no_faults(tmp_path: Path) -> None:
+    """No wait between rungs is allowed; a password on loopback needs no TLS."""
+    (tmp_path / "p").write_text("x")
+    smtp = {**SMTP, "host": "127.0.0.1", "tls": "none", "username": "x", "password_file": str(tmp_path / "p")}
+    assert told({"ladder": {"stagger": "0s", "between": "0s"}, "smtp": smtp}) == []
+
+
+def written(root: Path, **given: Any) -> Path:
+    settings = {"tld": "zz", "keys": [KEY], "records": "/zz/latest/records.sql", "state": str(root / "state"), **given}
+    path = root / "arke.json"
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def test_every_stage_is_told_at_once(tmp_path: Path) -> None:
+    """Unknown and doubled keys hide no rule; nor do these a loose secret, a missing zone, a list that is none."""
+    secret, binary = tmp_path / "secret", tmp_path / "binary"
+    secret.write_text("x")
+    secret.chmod(0o640)
+    binary.write_bytes(bytes(range(256)))
+    path = written(
+        tmp_path,
+        colour="blue",
+        manager="nobody",
+        zone=str(tmp_path / "none.zone"),
+        screen={"protect": [str(binary)]},
+        account={"username": "zz", "password_file": str(secret)},
+    )
+    path.write_text(path.read_text().replace('"colour"', '"tld": "zz", "colour"'))
+    with pytest.raises(ConfigurationError) as caught:
+        checked(path)
+    problems = "\n".join(caught.value.problems)
+    for start in (
+        "colour: unknown key",
+        "tld: given twice",
+        "manager: ",
+        "zone: ",
+        "screen.protect[0]: ",
+        f"account.password_file: {secret} is open to others (mode 0640); do: chmod 600",
+    ):
+        assert start in problems, problems
+
+
+def test_run_and_once_refuse_what_check_config_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same words, status 2, no state."""
+    path = written(tmp_path, zone=str(tmp_path / "none.zone"), manager="nobody")
+    said = []
+    for command in ("check-config", "run", "once"):
+        assert main([command, "-c", str(path)]) == 2
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1] == said[2]
+    assert said[0].count("arke: ") == said[0].count("\n") == 2
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("screen", "--names", "/none"), 2),
+        (("verify", "--key", KEY, "/none/latest"), 1),
+        (("verify", "--key", KEY, "{empty}"), 1),
+    ],
+)
+def test_exit_statuses(words: tuple[str, ...], status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence; what is not there has failed, only what is there is refused."""
+    assert main([word.replace("{empty}", str(tmp_path)) for word in words]) == status
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_it_has_a_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """As every command."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("arke ")
