@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -50,12 +51,12 @@ def usable(address: str, own: Iterable[str] = ()) -> str:
     text = address.strip().lower()
     if any(word in text for word in _NO_ADDRESS_WORDS):
         return "placeholder"
-    normal = usable_address(text)
+    normal = usable_address(address)
     if normal is None:
         return "malformed"
     if _NO_ADDRESS_LABELS & set(normal.rpartition("@")[2].split(".")[-2:]):
         return "placeholder"
-    return "own" if text in {name.lower() for name in own} else ""
+    return "own" if normal.lower() in {name.strip().lower() for name in own} else ""
 
 
 def assemble(
@@ -76,8 +77,10 @@ def assemble(
         problem = usable(address, own)
         if problem:
             refused.append(problem)
-        elif (role, address.lower()) not in {(contact.role, contact.address.lower()) for contact in contacts}:
-            contacts.append(Contact(role, address.strip(), source))
+        elif (normal := usable_address(address)) is not None and (role, normal.lower()) not in {
+            (contact.role, contact.address.lower()) for contact in contacts
+        }:
+            contacts.append(Contact(role, normal, source))  # the very text that was judged is the one written to
     holders = [contact for contact in contacts if contact.role not in ("registrar", "abuse")]
     problem = "" if holders else next(iter(refused), "no-address")
     return Contacts(domain, tuple(contacts), problem, registered, statuses, registrar)
@@ -194,7 +197,14 @@ class CsvSource:
 def read_contacts(text: str, name: str) -> dict[str, list[tuple[Role, str]]]:
     """Rows of ``domain,role,email`` by domain; a first row that names the columns is skipped."""
     rows: dict[str, list[tuple[Role, str]]] = {}
-    for number, row in enumerate(csv.reader(io.StringIO(text)), 1):
+    lines = csv.reader(io.StringIO(text))
+    for number in itertools.count(1):
+        try:
+            row = next(lines, None)
+        except csv.Error as error:
+            raise PanopticonError(f"{name}:{number}: no CSV: {error}") from error
+        if row is None:
+            break
         if not row or row[0].startswith("#") or [cell.strip().lower() for cell in row] == ["domain", "role", "email"]:
             continue
         if len(row) != 3 or row[1].strip().lower() not in _ROLES:

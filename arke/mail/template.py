@@ -145,8 +145,12 @@ def parse(data: bytes, label: str) -> tuple[str, list[Template]]:
     parser.CharacterDataHandler = reader.text
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an encoding that nobody has
         raise ConfigurationError([f"template: {label}: {error}"]) from error
+    if reader.faults:
+        raise ConfigurationError(reader.faults)
+    if not reader.templates:
+        raise ConfigurationError([f"template: {label}: holds no <notice>; leave template out to use the shipped ones"])
     return reader.language, reader.templates
 
 
@@ -184,6 +188,8 @@ class _Reader:
         self.label = label
         self.language = "en"
         self.templates: list[Template] = []
+        self.faults: list[str] = []
+        """Every unknown name, each with its line: the rest is refused at once."""
         self.line: Callable[[], int] = lambda: 0
         self._open: list[_Open] = []
         self._parts: dict[str, Any] = {}
@@ -266,7 +272,7 @@ class _Reader:
         if lists:
             known |= frozenset[str]().union(*(_LISTS[scope] for scope in scopes))
         if name not in known:
-            raise self.refuse(f"unknown name {{{{{name}}}}}; known here: {', '.join(sorted(known))}")
+            self.faults += self.refuse(f"unknown name {{{{{name}}}}}; known here: {', '.join(sorted(known))}").problems
 
 
 def _render(nodes: Sequence[Node], scopes: list[Facts], lines: list[str]) -> None:

@@ -44,6 +44,22 @@ def test_a_registrars_contact_alone_leaves_the_holder_without_one() -> None:
     assert assemble("bad.zz", [], [], source="rdap", own=[]).problem == "no-address"
 
 
+def test_the_address_that_was_judged_is_the_one_written_to() -> None:
+    """A sign that lower-casing would make plain stays what it is; the domain is kept as A-labels."""
+    kelvin = assemble(
+        "bad.zz", [("registrant", "\u212aelvin@ISP.zz"), ("technical", " t@b\u00fccher.zz ")], [], source="csv", own=[]
+    )
+    assert [contact.address for contact in kelvin.contacts] == ["\u212aelvin@isp.zz", "t@xn--bcher-kva.zz"]
+    assert usable("Abuse@NIC.zz.", ["abuse@nic.zz"]) == "own"
+
+
+@pytest.mark.parametrize("text", ['bad.zz,registrant,"' + "x" * 200_000, "bad.zz,registrant,a@isp.zz\nbad\rzz,x"])
+def test_a_contacts_file_that_is_no_csv_is_a_sentence(text: str) -> None:
+    """What the CSV reader cannot read names file and line."""
+    with pytest.raises(PanopticonError, match=r"c\.csv:\d+: "):
+        read_contacts(text, "c.csv")
+
+
 def card(role: str, email: str | None) -> dict[str, object]:
     fields: list[list[object]] = [["version", {}, "text", "4.0"]]
     if email is not None:

@@ -55,6 +55,9 @@ def test_a_value_is_never_read_as_template() -> None:
         (wrap('<if name="domain">' * 20 + "</if>" * 20), "deeper than 16"),
         (b"<notices>" + b" " * (256 << 10), "larger than"),
         (b"<notices", "t.xml"),
+        (b'<?xml version="1.0" encoding="bogus"?>' + wrap("<p>x</p>"), "bogus"),
+        (b'<?xml version="1.0" encoding="shift_jis"?>' + wrap("<p>x</p>"), "multi-byte"),
+        (b"<notices/>", "holds no <notice>"),
         (b'<notices><notice kind="new"><subject>s</subject></notice></notices>', "has no body"),
     ],
 )
@@ -63,6 +66,15 @@ def test_refused_with_its_fault(data: bytes, fault: str) -> None:
     with pytest.raises(ConfigurationError, match=r"t\.xml") as refused:
         template.parse(data, "t.xml")
     assert fault in str(refused.value)
+
+
+def test_every_unknown_name_is_told_at_once() -> None:
+    """One look at the file is enough to mend all its names."""
+    with pytest.raises(ConfigurationError) as refused:
+        template.parse(wrap('<p>{{one}} {{domain}}</p><if name="two"><p>{{three}}</p></if>'), "t.xml")
+    assert [problem.partition("unknown name ")[2].split(";")[0] for problem in refused.value.problems] == [
+        "{{one}}", "{{two}}", "{{three}}",
+    ]  # fmt: skip
 
 
 def test_operators_file_stands_before_the_shipped(tmp_path: Path) -> None:
