@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from arke.cases.follow import Follower
-from arke.cases.ledger import Ledger
+from arke.cases.ledger import Ledger, reopen
 from arke.cases.match import Matched, match
 from arke.cases.recheck import Looked
 from arke.config import Config, Limits, RecheckSettings, Smtp
@@ -21,6 +21,7 @@ from arke.mail.outbox import Outbox
 from arke.mail.smtp import Reply
 from arke.model import Case, CaseIndicator, Contact, Contacts, Notice, Recheck
 from panopticond.shared.clock import Clock, rfc3339
+from panopticond.shared.errors import PanopticonError
 from tests.arke.made import NOW, tables
 
 
@@ -316,3 +317,140 @@ async def test_the_registrar_is_told_once_a_person_approves(room: Room) -> None:
     await room.ledger.decide(str(entry.id), "withhold", room.clock.at)
     room.clock.at = NOW + dt.timedelta(hours=80)
     assert await room.through(serial=3) == {}
+
+
+def always(_: str) -> bool:
+    return True
+
+
+async def test_a_waiting_notice_is_judged_before_every_attempt(room: Room) -> None:
+    """By what is known here alone: objection, refusal, review, a name out of the zone; stale knowledge makes it wait."""
+    (found,) = match(tables(), None)
+    await room.follow([found])
+    room.look.decision = "cancel"  # nobody looks at the network here
+
+    async def send(notice: Notice) -> Reply:
+        room.sent.append(notice)
+        return Reply(451, "4.7.1 later", "rcpt")
+
+    await Outbox(room.ledger.run).send_due(send, room.clock)
+    (notice,) = room.sent
+
+    async def stands(item: Matched | None = found, *, current: bool = True) -> str:
+        return await room.follower.stands(notice, lambda _: item, lambda _: current)
+
+    assert await stands() == "go"
+    assert await stands(current=False) == "wait"
+    assert await stands(None) == "withdraw"
+    gone = msgspec.structs.replace(found, case=msgspec.structs.replace(found.case, in_zone=False))
+    assert await stands(gone) == "withdraw"
+    room.suppressed = (frozenset[str](), frozenset({"isp.zz"}))
+    assert await stands() == "withdraw"
+    room.suppressed = (frozenset[str](), frozenset[str]())
+    await room.ledger.wait_for_person(found.case.id, found.case.opening, "recheck", NOW)
+    await room.ledger.decide("1", "withhold", NOW)
+    assert await stands() == "withdraw"
+
+
+async def test_a_digest_is_held_back_by_one_refused_case(room: Room) -> None:
+    """Withheld for the police: the digest that speaks of it is withdrawn, and the others come back without it."""
+    names = [f"d{number}" for number in range(7)]
+    for name in names:
+        room.book.known[name] = Contacts(f"{name}.zz", (Contact("registrant", "one@isp.zz", "rdap"),))
+    found = match(tables(names=names), None)
+    await room.follow(found)
+    cases = {item.case.id: item for item in found}
+    await room.ledger.wait_for_person(found[0].case.id, found[0].case.opening, "registry-review", NOW)
+    await room.ledger.decide("1", "withhold", NOW)
+    box = Outbox(room.ledger.run, withdrawn=reopen)
+
+    async def send(notice: Notice) -> Reply:
+        room.sent.append(notice)
+        return Reply(250, "2.0.0 ok", "sent")
+
+    async def stands(notice: Notice) -> Any:
+        return await room.follower.stands(notice, cases.get, always)
+
+    (withdrawn,) = await box.send_due(send, room.clock, stands=stands)
+    assert (withdrawn.state, room.sent) == ("withdrawn", [])
+    await room.follow(found, 2)
+    await box.send_due(send, room.clock, stands=stands)
+    assert [len(notice.case_ids) for notice in room.sent] == [6]
+
+
+async def test_what_fails_for_one_case_is_its_own(room: Room) -> None:
+    """A source, a draft or a look that raises leaves that case waiting with the sentence; the others go."""
+
+    class Broken(Book):
+        async def contacts(self, domain: str) -> Contacts:
+            if domain == "a.zz":
+                raise PanopticonError("contacts.csv:3: must read domain,role,email")
+            return await super().contacts(domain)
+
+    room.book = Broken()
+    room.again()
+    outcomes = await room.through("a", "b")
+    assert outcomes == {"a.zz": ("waiting", "contacts.csv:3: must read domain,role,email"), "b.zz": ("sent", "because")}
+
+
+async def test_a_look_that_raises_lets_the_mail_go_on_the_snapshots_evidence(room: Room) -> None:
+    """Whatever a probe's nursery raises, bundled or not, is "could not re-check"."""
+
+    class Broken(Look):
+        async def look(self, case: Case, indicators: Sequence[CaseIndicator], now: dt.datetime) -> Looked:
+            raise ExceptionGroup("nursery", [PanopticonError("the proxy is gone")])
+
+    room.look = Broken()
+    room.again()
+    assert await room.through() == {"bad.zz": ("sent", "no-answer")}
+    await room.deliver()
+    assert b"could not be repeated" in room.sent[0].message or b"could not" in room.sent[0].message
+
+
+async def test_an_address_that_makes_no_mail_is_no_contact(room: Room) -> None:
+    """Nothing is sent and the reason is told; the case is not counted as told."""
+    room.book.known["bad"] = Contacts("bad.zz", (Contact("registrant", "no address at all", "csv"),))
+    assert await room.through("bad", "b") == {"bad.zz": ("no-contact", "malformed"), "b.zz": ("sent", "because")}
+    room.book.known.clear()
+    room.again()
+    assert (await room.through("bad", "b", serial=2))["bad.zz"][0] == "sent"
+
+
+async def test_what_suppression_leaves_inside_the_domain_does_not_suffice(room: Room) -> None:
+    """The holder outside objected: the address inside the abused domain is not written to alone."""
+    room.book.known["bad"] = Contacts(
+        "bad.zz", (Contact("registrant", "a@isp.zz", "rdap"), Contact("technical", "t@bad.zz", "rdap"))
+    )
+    room.suppressed = (frozenset({"a@isp.zz"}), frozenset[str]())
+    assert await room.through() == {"bad.zz": ("no-contact", "inside-domain")}
+
+
+async def test_a_name_out_of_the_zone_is_cancelled_until_it_is_back(room: Room) -> None:
+    """The outcome says so; the same snapshot with a newer zone takes the case up again."""
+    out, back = match(tables(), {"other.zz": ()}), match(tables(), {"bad.zz": ()})
+    assert await room.follow(out) == {"bad.zz": ("cancelled", "not in the registry's zone")}
+    assert await room.follow(out) == {}
+    assert (await room.follow(back))["bad.zz"][0] == "sent"
+
+
+async def test_what_everybody_knows_moves_no_deadline_and_the_registrar_rung_comes(room: Room) -> None:
+    """New by the snapshot, but nobody is to be told of it: the rung's time stands, and the later rung is looked at."""
+    await room.through()
+    await room.deliver()
+    rows = tables()
+    rows["uri"].append(msgspec.structs.replace(rows["uri"][0], indicator="i9", host="x.bad.zz", uri="http://x.bad.zz/"))
+    found = match(rows, None)
+
+    class First(Look):
+        async def look(self, case: Case, indicators: Sequence[CaseIndicator], now: dt.datetime) -> Looked:
+            return Looked(Recheck("go", "because", now), tuple(item for item in indicators if item.host == "bad.zz"))
+
+    room.look = First()
+    room.again()
+    room.clock.at = NOW + dt.timedelta(hours=2)
+    assert (await room.follow(found, 2))["bad.zz"] == ("told", "because")
+    history = await room.ledger.history(found[0].case.id, found[0].case.opening)
+    assert history.rung_at == NOW
+    room.clock.at = NOW + dt.timedelta(hours=25)
+    assert (await room.follow(found, 3))["bad.zz"] == ("hold", "registrar-rung")
+    assert len(await room.deliver()) == 1
