@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from arke.__main__ import main
-from arke.commands import checked
+from arke.commands import checked, verify
 from arke.config import Config, check
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.minisign import SecretKey
 from panopticond.shared.settings import convert
+from tests.arke.made import publish, tables
+from tests.arke.test_watch import _serve
 
 KEY = SecretKey.generate().public.text
 SMTP = {"host": "mail.nic.zz", "from": "abuse@nic.zz"}
@@ -133,6 +138,23 @@ def test_exit_statuses(words: tuple[str, ...], status: int, tmp_path: Path, caps
     """One sentence; what is not there has failed, only what is there is refused."""
     assert main([word.replace("{empty}", str(tmp_path)) for word in words]) == status
     assert capsys.readouterr().err.count("\n") == 1
+
+
+async def test_verify_signs_in_with_the_configured_account(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Every request for the snapshot by URL carries the account's credentials."""
+    now, key = dt.datetime.now(dt.UTC).replace(microsecond=0), SecretKey.generate()
+    publish(tmp_path / "r", key, tables(to=now - dt.timedelta(minutes=30)), issued=now)
+    (tmp_path / "password").write_text("b")
+    asked: list[str] = []
+    handler = functools.partial(_serve, tmp_path / "r", asked)
+    (listener,) = await nursery.start(functools.partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
+    account = {"username": "a", "password_file": str(tmp_path / "password")}
+    settings = {"tld": "zz", "keys": [key.public.text], "records": "/zz/latest/records.sql", "account": account}
+    url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/zz/latest"
+    await verify(url, [], "zz", convert(settings, Config, check))
+    assert asked
+    assert all(line.endswith(" yes") for line in asked), asked
+    nursery.cancel_scope.cancel()
 
 
 def test_it_has_a_version(capsys: pytest.CaptureFixture[str]) -> None:
