@@ -7,6 +7,7 @@ What was seen is taken from the round in which an indicator was last active, one
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -25,6 +26,10 @@ SILENT_LICENCES = frozenset({"verdict-only", "no-store"})
 """Feeds of these classes never cause a notice (design section 7)."""
 RESOLVED_WITHIN = dt.timedelta(days=30)
 """A case mitigated longer ago than this is no news to anybody."""
+
+
+_LIKE = re.compile(r"resembles (\S{1,253})")
+_SIBLINGS = re.compile(r"([0-9]{1,9}) reported names of the same day and name servers")
 
 
 class Matched(msgspec.Struct, frozen=True):
@@ -71,14 +76,34 @@ def match(tables: Tables, owners: Collection[str] | None, addresses: Collection[
 
 
 def reclassified(matched: Matched, registered: dt.datetime | None, registrar: str | None) -> Case:
-    """The case judged again with the registration date only the registry may know; else as the snapshot has it."""
+    """The case judged again with the registration date only the registry may know; else as the snapshot has it.
+
+    The signs the snapshot judged by are carried over from its reasons. Where it had a date of its own, another one
+    makes the case milder or leaves it: nobody is called malicious for two registries' clocks.
+    """
     case = matched.case
     if registrar is not None:
         case = msgspec.structs.replace(case, registrar=registrar)
     if registered is None or (case.registered_at is not None and registered.date() == case.registered_at.date()):
         return case  # the same facts: the snapshot's judgement stands, which saw more names than this one
-    again = classify(msgspec.structs.replace(matched.facts, registered=registered))
+    again = classify(msgspec.structs.replace(_with_signs(matched.facts, case.reasons), registered=registered))
+    if case.registered_at is not None and _harshness(again.abuse_class) > _harshness(case.abuse_class):
+        return case
     return msgspec.structs.replace(case, registered_at=registered, abuse_class=again.abuse_class, reasons=again.reasons)
+
+
+def _harshness(abuse_class: AbuseClass) -> int:
+    return {"malicious": 2, "undetermined": 1}.get(abuse_class, 0)
+
+
+def _with_signs(facts: Facts, reasons: Sequence[str]) -> Facts:
+    """The facts with what the snapshot's reasons say of the name's neighbours, which no row of it holds."""
+    for reason in reasons:
+        if like := _LIKE.fullmatch(reason):
+            facts = msgspec.structs.replace(facts, lookalike_of=like[1])
+        elif siblings := _SIBLINGS.fullmatch(reason):
+            facts = msgspec.structs.replace(facts, burst_siblings=int(siblings[1]))
+    return facts
 
 
 def _lately_mitigated(incident: IncidentRow, ended: dt.datetime) -> bool:

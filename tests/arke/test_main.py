@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -206,6 +207,40 @@ async def test_the_daemon_tells_whom_it_must_and_stops_cleanly(site: Site) -> No
     assert (await site.finished("queue", "approve", "999"))[0] == 1
     assert (await site.finished("once"))[0] == 0
     assert site.recipients() == ["holder@grey.isp.zz", "holder@live.isp.zz", "holder@popular.isp.zz"]
+
+
+async def test_a_second_arke_in_the_same_state_is_refused(site: Site) -> None:
+    """While the daemon runs `once` ends with 1 and a sentence; a preview may look on."""
+    process = site.arke("run")
+    await site.until(drained)
+    code, _, err = await site.finished("once")
+    assert (code, "another arke is at work" in err) == (1, True)
+    assert (await site.finished("preview", "--out", str(site.root / "drafts")))[0] == 0
+    await site.stop(process)
+    assert site.recipients() == ["holder@grey.isp.zz", "holder@live.isp.zz"]
+
+
+async def test_a_due_notice_that_may_not_go_costs_no_cycles(site: Site) -> None:
+    """The stop file is there: the notice stays due, and the daemon sleeps between its polls."""
+    (site.root / "state").mkdir()
+    (site.root / "state" / "stop").write_text("")
+    process = site.arke("run")
+    await site.until(
+        lambda status: bool(status["snapshots"]) and not status["working"] and status["outbox"]["waiting"] == 2
+    )
+    before = cpu_seconds(process.pid)
+    await trio.sleep(2.0)
+    assert cpu_seconds(process.pid) - before < 0.6
+    (site.root / "state" / "stop").unlink()
+    await site.until(drained)
+    await site.stop(process)
+    assert site.recipients() == ["holder@grey.isp.zz", "holder@live.isp.zz"]
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time a process has used (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def test_kill_9_at_any_moment_tells_nobody_twice_and_loses_nobody(site: Site) -> None:

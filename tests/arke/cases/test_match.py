@@ -79,3 +79,19 @@ def test_the_registrys_own_date_is_put_to_the_same_rules() -> None:
     known = msgspec.structs.replace(found, case=msgspec.structs.replace(found.case, registered_at=young))
     assert reclassified(known, young, None).abuse_class == "undetermined"
     assert reclassified(found, None, None) == found.case
+
+
+def test_another_date_makes_no_case_harsher_and_keeps_the_snapshots_signs() -> None:
+    """The snapshot had a date: a younger one changes no class; an older one may; what it resembles is not forgotten."""
+    rows = tables(names=("secure-login",), registered_at=rfc3339(OPENED - dt.timedelta(days=800)))
+    rows["uri"] = [msgspec.structs.replace(row, uri="http://secure-login.zz/") for row in rows["uri"]]
+    (found,) = match(rows, None)
+    assert reclassified(found, OPENED - dt.timedelta(days=9), "R").abuse_class == "undetermined"
+    rows = tables(
+        registered_at=rfc3339(OPENED - dt.timedelta(days=5)),
+        class_reasons="registered 5 days before the first report; resembles bank.example",
+    )
+    rows["incident"] = [msgspec.structs.replace(row, abuse_class="malicious") for row in rows["incident"]]
+    (found,) = match(rows, None)
+    assert reclassified(found, OPENED - dt.timedelta(days=7), None).abuse_class == "malicious"
+    assert reclassified(found, OPENED - dt.timedelta(days=700), None).abuse_class == "undetermined"
