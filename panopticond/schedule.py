@@ -20,6 +20,7 @@ from panopticond.judge.listing import listing_of as judge_listing
 from panopticond.judge.registration import began, since_registration
 from panopticond.judge.verdict import CONTENT_SPREAD, Listing
 from panopticond.model import Absence, DomainRecord, Observation, Round, Subject, Trust, Verdict
+from panopticond.probe.owner import regrouped
 from panopticond.probe.round import Extras
 from panopticond.shared.errors import StoreError
 from panopticond.store.interface import Standing, Store
@@ -194,6 +195,9 @@ async def check_once(duty: Duty, indicator_id: int) -> Checked | None:
     history = await store.rounds(indicator_id, since=duty.clock.now() - HISTORY)
     known = await store.domain(subject.domain)
     round_, domain = await duty.prober.check(subject, known, Extras(webrisk=_last_webrisk(history)), duty.clock.now)
+    if domain.domain != subject.domain:
+        subject, domain = await _regroup(store, subject, domain)
+        standing = msgspec.structs.replace(standing, subject=subject)
     start = began(domain)
     verdict = duty.judge(subject, since_registration([*history, round_], start), duty.listing_of(standing))
     verdict = carry_over(_of_this_registration(standing.verdict, start), verdict)
@@ -206,6 +210,15 @@ async def check_once(duty: Duty, indicator_id: int) -> Checked | None:
     if duty.on_round is not None:
         await duty.on_round(checked)
     return checked
+
+
+async def _regroup(store: Store, subject: Subject, domain: DomainRecord) -> tuple[Subject, DomainRecord]:
+    """The referral proved another registered domain: keep the indicator under it, beside what is known of it."""
+    moved = regrouped(subject, domain.domain)
+    log.info("indicator %d belongs to %s by the referral, not to %s", subject.id, moved.domain, subject.domain)
+    await store.regroup(subject.id, moved.domain, moved.scope)
+    before = await store.domain(moved.domain)
+    return moved, domain if before is None else msgspec.structs.replace(domain, returned=before.returned)
 
 
 def listing_of(standing: Standing, feeds: Mapping[str, FeedMeta], critical: Collection[str] = ()) -> Listing:

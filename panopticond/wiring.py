@@ -138,7 +138,13 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
             guard=guard,
             authorities=to_authorities,
             resolvers=resolvers,
-            prober=Prober(probes, plans, must_not_fetch=must_not_fetch, every=_every(config)),
+            prober=Prober(
+                probes,
+                plans,
+                must_not_fetch=must_not_fetch,
+                every=_every(config),
+                registered_domain=names.registered_domain,
+            ),
             tranco=tranco,
             webrisk=webrisk,
             window=Window(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from panopticond.config import Config
+from panopticond.config import Config, tlds
 from panopticond.feeds.formats.row import Row
 from panopticond.feeds.normalise import normalise
 from panopticond.model import DomainRecord, Incident, Indicator, Observation, Round, Verdict, public_id
@@ -19,6 +19,7 @@ from panopticond.snapshot.conclude import classes
 from panopticond.snapshot.rows import Judged, Known
 from panopticond.store.interface import Standing
 from panopticond.store.sqlite import open_store
+from panopticond.wiring import policy
 
 RULES: Mapping[str, str] = {
     "gone-from-zone": "two authoritative servers agree that the name is not in the zone",
@@ -46,9 +47,11 @@ async def explain(config: Config, text: str) -> str:
         if not standings:
             raise PanopticonError(f"{text}: no feed has listed this in a served TLD; nothing is known of it")
         parts = []
+        names = Names([policy(tld) for tld in tlds(config)])
         for standing in standings:
             rounds = await store.rounds(standing.subject.id)
-            parts.append("\n".join(_indicator(standing, rounds)))
+            by_policy = names.registered_domain(standing.subject.host)
+            parts.append("\n".join([*_indicator(standing, rounds), *_grouping(standing, by_policy)]))
         name, tld = standings[0].subject.domain, standings[0].subject.tld
         domain = await store.domain(name)
         neighbours = [one for one in await store.find(name) if one.subject.domain == name]
@@ -92,6 +95,13 @@ def _indicator(standing: Standing, rounds: Iterable[Round]) -> Iterable[str]:
         yield f"  round {rfc3339(round_.at)}"
         for observation in round_.observations:
             yield f"    {observation_line(observation)}"
+
+
+def _grouping(standing: Standing, by_policy: str | None) -> Iterable[str]:
+    """Why the registered domain is not the one the suffixes give."""
+    domain = standing.subject.domain
+    if by_policy is not None and domain.endswith(f".{by_policy}"):
+        yield f"  the referral's owner is {domain}; by the suffixes alone the domain would be {by_policy}"
 
 
 def observation_line(observation: Observation) -> str:

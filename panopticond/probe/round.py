@@ -22,6 +22,7 @@ import msgspec
 import trio
 
 from panopticond.model import DomainRecord, Kind, Observation, Round, Subject
+from panopticond.probe.owner import Registered, deeper_owner, is_referral, regrouped, stands
 from panopticond.probe.questions import (
     AddressProbe,
     BlockProbe,
@@ -104,13 +105,18 @@ class Prober:
         must_not_fetch: Callable[[str], str | None],
         every: Every | None = None,
         deadline_seconds: float = 120.0,
+        registered_domain: Registered | None = None,
     ) -> None:
-        """``deadline_seconds`` (real) bounds each probe as a whole, beyond the time-outs it keeps itself."""
+        """``deadline_seconds`` (real) bounds each probe as a whole, beyond the time-outs it keeps itself.
+
+        ``registered_domain`` is the suffix policy's; without it a referral moves no indicator.
+        """
         self._probes = probes
         self._tlds = tlds
         self._must_not_fetch = must_not_fetch
         self._every = every or Every()
         self._deadline_seconds = deadline_seconds
+        self._registered_domain = registered_domain
         self._recent: OrderedDict[tuple[str, ...], _Shared] = OrderedDict()
         self._asking_registrations = 0
         self._defects: set[str] = set()
@@ -129,11 +135,12 @@ class Prober:
     ) -> tuple[Round, DomainRecord]:
         """One round of a subject, and what is known of its domain after it. KeyError for a TLD that is not served.
 
+        Where the referral's owner is another than the subject's domain, the record is the owner's and so are the
+        answers: see :mod:`panopticond.probe.owner`.
         ``tell`` hears of each observation as it comes.
         """
         plan = self._tlds[subject.tld]
         start = now()
-        known = known or DomainRecord(subject.domain, subject.tld)
         seen: dict[Kind, list[Observation]] = {}
 
         def keep(*observations: Observation) -> None:
@@ -151,6 +158,8 @@ class Prober:
             if self._probes.quad9 is not None:
                 names.start_soon(put, self._quad9, subject)
         delegation = seen["delegation"][0]
+        subject = regrouped(subject, await self._domain(subject, delegation, now))
+        known = known if known and known.domain == subject.domain else DomainRecord(subject.domain, subject.tld)
         absent = delegation.outcome == "not-in-zone"
         async with trio.open_nursery() as rest:
             if not absent:
@@ -180,8 +189,27 @@ class Prober:
         return subject.domain if subject.scope != "shared" and _old(last, start, self._every.apex) else None
 
     async def _delegation(self, subject: Subject, now: Now) -> Observation:
-        probe, host = self._probes.delegation, subject.host
-        return await self._share("delegation", host, now, lambda at: probe.check(host, subject.tld, at))
+        return await self._delegated(subject.host, subject.tld, now)
+
+    async def _delegated(self, name: str, tld: str, now: Now) -> Observation:
+        probe = self._probes.delegation
+        return await self._share("delegation", name, now, lambda at: probe.check(name, tld, at))
+
+    async def _domain(self, subject: Subject, seen: Observation, now: Now) -> str:
+        """The registered domain after a delegation was seen: the policy's, or the owner that a referral below proves.
+
+        What could not be seen leaves the domain as it is.
+        """
+        policy = self._registered_domain(subject.host) if self._registered_domain is not None else None
+        if policy is None or subject.scope == "shared" or not is_referral(seen):
+            return subject.domain
+        owner = deeper_owner(subject, seen, policy)
+        if owner is None:
+            return policy
+        own = await self._delegated(policy, subject.tld, now)
+        if own.outcome == "indeterminate":
+            return subject.domain
+        return policy if stands(own) else owner
 
     async def _address(self, subject: Subject, now: Now) -> Observation:
         probe, host = self._probes.address, subject.host

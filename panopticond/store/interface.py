@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from panopticond.model import DomainRecord as DomainRecord  # noqa: PLC0414 - it is a word of this interface too
-from panopticond.model import Incident, Indicator, Round, Sighting, Subject, Threat, Verdict
+from panopticond.model import Incident, Indicator, Round, Scope, Sighting, Subject, Threat, Verdict
 
 
 class FeedHealth(msgspec.Struct, frozen=True):
@@ -136,6 +136,10 @@ class Store(Protocol):
 
         Sets ``first_validated`` once active, anew when it lies before ``began``, the start of this registration.
         """
+        ...
+
+    async def regroup(self, indicator_id: int, domain: str, scope: Scope) -> None:
+        """Keep an indicator under the registered domain a referral proved; no listing by policy takes that back."""
         ...
 
     # domains and incidents

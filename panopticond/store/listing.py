@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import apsw
 import msgspec
 
-from panopticond.model import Indicator
+from panopticond.model import Indicator, Scope
 from panopticond.shared.errors import StoreError
+from panopticond.store import lookup
 from panopticond.store.interface import FeedHealth, Watch
 from panopticond.store.rows import identity, micros, to_json, watch_of
 
@@ -79,6 +80,8 @@ def _update_changed(
         item = named[number]
         if key != (item.uri or item.host):  # 2^-63 a pair: never by accident, and nobody outside has the secret
             raise StoreError(f"two indicators have the number {number}; restore the newest backup and report this")
+        if domain != item.domain and _proven(connection, str(domain), item.domain):
+            item = msgspec.structs.replace(item, domain=str(domain), scope=scope)
         if domain != item.domain or scope != item.scope or tld != item.tld or (item.altered and not altered):
             connection.execute(
                 "UPDATE indicator SET domain = ?, tld = ?, scope = ?, altered = max(altered, ?) WHERE id = ?",
@@ -87,6 +90,16 @@ def _update_changed(
         if not watched:
             again.append(number)
     return again
+
+
+def _proven(connection: apsw.Connection, domain: str, policy: str) -> bool:
+    """Whether a stored domain below the policy's is a referral's owner: then a record of its own is kept."""
+    return domain.endswith(f".{policy}") and lookup.domain(connection, domain) is not None
+
+
+def regroup(connection: apsw.Connection, number: int, domain: str, scope: Scope) -> None:
+    """Keep an indicator under another registered domain."""
+    connection.execute("UPDATE indicator SET domain = ?, scope = ? WHERE id = ?", (domain, scope, number))
 
 
 def end_listing(connection: apsw.Connection, feed: str, seen: dt.datetime) -> int:

@@ -19,7 +19,7 @@ import apsw
 import msgspec
 import trio
 
-from panopticond.model import DomainRecord, Incident, Indicator, Round, Subject, Threat, Verdict
+from panopticond.model import DomainRecord, Incident, Indicator, Round, Scope, Subject, Threat, Verdict
 from panopticond.shared.errors import StoreError
 from panopticond.store import history, listing, lookup
 from panopticond.store.interface import FeedHealth, Publication, Standing, Watch
@@ -175,6 +175,10 @@ class SqliteStore:
     ) -> None:
         """One round with all its observations, and the verdict it led to; sets ``first_validated`` once active."""
         await self._transact(lambda c: history.record_round(c, indicator_id, round_, verdict, began))
+
+    async def regroup(self, indicator_id: int, domain: str, scope: Scope) -> None:
+        """Keep an indicator under the registered domain a referral proved; no listing by policy takes that back."""
+        await self._transact(lambda c: listing.regroup(c, indicator_id, domain, scope))
 
     # domains and incidents
     async def domain(self, domain: str) -> DomainRecord | None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -213,6 +214,41 @@ async def test_an_error_in_the_judge_ends_the_loop(store: SqliteStore) -> None:
     await fill(store, window, 1, NOW)
     with pytest.RaisesGroup(ZeroDivisionError):
         await probe_due(Duty(window, store, Probe(), clock, broken, listing), concurrency=1, bell=Bell())
+
+
+class Deeper(Probe):
+    """Finds the name delegated below the domain that the suffixes gave."""
+
+    async def check(
+        self, subject: Subject, known: DomainRecord | None, due: Extras, now: Callable[[], dt.datetime]
+    ) -> tuple[Round, DomainRecord]:
+        round_, record = await super().check(subject, known, due, now)
+        return round_, msgspec.structs.replace(record, domain="a.d0.zz")
+
+
+async def test_a_referral_moves_an_indicator_to_its_owner(store: SqliteStore) -> None:
+    """The owner is the subject's domain for the judge, in the store, and in the next round; an old return is kept."""
+    window = Window(86400, 4, 300)
+    item = Indicator("http://www.a.d0.zz/", "www.a.d0.zz", "d0.zz", "zz", "subordinate", "phishing")
+    (watch,) = await store.record_listing("f", NOW, [item])
+    window.add(watch, NOW)
+    await store.record_domain(DomainRecord("a.d0.zz", "zz", returned=NOW - DAY))
+    judged: list[str] = []
+
+    def note(standing: Standing) -> Listing:
+        judged.append(standing.subject.domain)
+        return listing(standing)
+
+    duty = Duty(window, store, Deeper(), Clockwork(NOW + HOUR), Judge(), note)
+    await check_once(duty, watch.id)
+    found = await store.subject(watch.id)
+    assert (found.domain, found.scope, judged) == ("a.d0.zz", "registered", ["a.d0.zz"])
+    record = await store.domain("a.d0.zz")
+    assert record is not None
+    assert record.returned == NOW - DAY
+    assert record.delegation is not None
+    await check_once(duty, watch.id)
+    assert judged == ["a.d0.zz"] * 2
 
 
 class Refusing:

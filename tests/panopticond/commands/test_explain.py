@@ -42,3 +42,15 @@ async def test_it_holds_sightings_rounds_rule_class_and_incident(tmp_path: Path)
         assert [text for text in wanted if text not in page] == []
     with pytest.raises(PanopticonError, match="nothing is known"):
         await explain(config, "http://other.zz/")
+
+
+async def test_it_says_where_the_referral_and_the_suffixes_disagree(tmp_path: Path) -> None:
+    """An indicator kept under a referral's owner is found by that name, and the page says why it is not the suffixes'."""
+    config = Config(tld=(Tld(name="zz"),), store=StoreSettings(str(tmp_path / "p.db")))
+    async with await open_store(tmp_path / "p.db") as store:
+        item = Indicator(URI, "www.d1.zz", "d1.zz", "zz", "registered", "phishing")
+        (watch,) = await store.record_listing("feed-one", NOW, [item])
+        await store.regroup(watch.id, "www.d1.zz", "registered")
+        await store.record_domain(DomainRecord("www.d1.zz", "zz"))
+    page = await explain(config, "www.d1.zz")
+    assert "the referral's owner is www.d1.zz; by the suffixes alone the domain would be d1.zz" in page

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from panopticond.model import DomainRecord, Observation, Round, Subject
+from panopticond.probe.owner import regrouped
 from panopticond.probe.round import Every, Extras, Prober, Probes, TldPlan, domain_after
 from panopticond.shared.clock import rfc3339
 
@@ -333,3 +334,85 @@ def test_a_return_counts_after_five_days_of_absence(days: int, returns: bool) ->
     assert known.returned == (back if returns else None)
     known = domain_after(known, delegation("delegated", back + DAY), {})
     assert known.returned == (back if returns else None)
+
+
+class Zone(Names):
+    """Delegations whose owners, name servers and reasons a test gives by name; what is not given is not in the zone."""
+
+    def __init__(self, world: World, owners: dict[str, tuple[str, str, str]]) -> None:
+        super().__init__(world)
+        self.owners = owners
+
+    async def check(self, host: str, tld: str, now: dt.datetime) -> Observation:
+        await trio.lowlevel.checkpoint()
+        self.world.asked.append(("delegation", host))
+        if host not in self.owners:
+            return Observation("delegation", host, "direct", now, "not-in-zone", {"owner": host, "zone": tld})
+        outcome, owner, reason = self.owners[host]
+        detail = {"owner": owner, "zone": tld, "ns": "ns1.example", "reason": reason}
+        return Observation(
+            "delegation", host, "direct", now, outcome, {key: text for key, text in detail.items() if text}
+        )
+
+
+HOST = "www.shop.d.zz"
+DEEPER = ("delegated", "shop.d.zz", "")
+
+
+@pytest.mark.parametrize(
+    ("owners", "domain", "scope"),
+    [
+        ({HOST: DEEPER}, "shop.d.zz", "registered"),
+        ({HOST: ("held", "shop.d.zz", "")}, "shop.d.zz", "registered"),
+        ({HOST: DEEPER, "d.zz": ("delegated", "d.zz", "co-hosted")}, "shop.d.zz", "registered"),
+        ({HOST: DEEPER, "d.zz": ("delegated", "d.zz", "")}, "d.zz", "subordinate"),
+        ({HOST: DEEPER, "d.zz": ("delegated", "d.zz", "in-zone")}, "d.zz", "subordinate"),
+        ({HOST: DEEPER, "d.zz": ("indeterminate", "", "timeout")}, "d.zz", "subordinate"),
+        ({HOST: ("delegated", "d.zz", "")}, "d.zz", "subordinate"),
+        ({HOST: ("delegated", "zz", "")}, "d.zz", "subordinate"),
+        ({HOST: ("delegated", "other.d.zz", "")}, "d.zz", "subordinate"),
+        ({HOST: ("delegated", "shop.d.zz", "alias")}, "d.zz", "subordinate"),
+        ({HOST: ("delegated", "shop.d.zz", "in-zone")}, "d.zz", "subordinate"),
+        ({HOST: ("indeterminate", "", "timeout")}, "d.zz", "subordinate"),
+        ({}, "d.zz", "subordinate"),
+    ],
+)
+async def test_the_owner_of_the_referral_is_the_domain(
+    owners: dict[str, tuple[str, str, str]], domain: str, scope: str
+) -> None:
+    """A delegation below the policy's domain wins, unless that one is itself delegated to a holder or was not seen."""
+    world = World()
+    zone = Zone(world, owners)
+    made = Prober(
+        Probes(zone, zone, None, Web(world), registration=Registry(world)),
+        {"zz": TldPlan(("one",))},
+        must_not_fetch=lambda _uri: None,
+        registered_domain=lambda _host: "d.zz",
+    )
+    about = subject(uri=None, host=HOST, scope="subordinate")
+    round_, after = await made.check(about, DomainRecord("d.zz", "zz"), Extras(), world.clock)
+    assert after.domain == domain
+    assert [one.target for one in round_.of("registration")] == [domain]
+    assert [one.target for one in round_.of("delegation")] == [HOST]
+    moved = regrouped(about, after.domain)
+    assert (moved.domain, moved.scope) == (domain, scope)
+    again, _ = await made.check(moved, after, Extras(), world.clock)
+    assert [one.target for one in again.of("registration")] == [domain]
+
+
+async def test_a_domain_no_referral_proves_any_more_is_the_policys_again() -> None:
+    """What was delegated deeper and now is delegated where the policy says belongs there; a shared host never moves."""
+    world = World()
+    zone = Zone(world, {HOST: ("delegated", "d.zz", "")})
+    made = Prober(
+        Probes(zone, zone, None, Web(world)),
+        {"zz": TldPlan(("one",))},
+        must_not_fetch=lambda _uri: None,
+        registered_domain=lambda _host: "d.zz",
+    )
+    about = subject(uri=None, host=HOST, domain="shop.d.zz", scope="registered")
+    _, after = await made.check(about, None, Extras(), world.clock)
+    assert after.domain == "d.zz"
+    shared = subject(uri=None, host=HOST, domain="shop.d.zz", scope="shared")
+    _, after = await made.check(shared, None, Extras(), world.clock)
+    assert after.domain == "shop.d.zz"

@@ -407,3 +407,17 @@ async def test_no_committed_listing_or_round_is_lost_by_kill_9(tmp_path: Path) -
         assert len(watches) >= 5 * len(acknowledged)
         for number in acknowledged:
             assert len(await store.rounds(number)) == 1
+
+
+async def test_a_domain_that_a_referral_proved_is_not_taken_back_by_a_listing(store: SqliteStore) -> None:
+    """The feed lists it by the suffix policy at every visit; the owner stays, once something is known of it."""
+    (watch,) = await store.record_listing("f", NOW, [indicator()])
+    await store.regroup(watch.id, "www.d1.zz", "registered")
+    await store.record_listing("f", NOW + HOUR, [indicator()])
+    assert (await store.subject(watch.id)).domain == "d1.zz"
+    await store.regroup(watch.id, "www.d1.zz", "registered")
+    await store.record_domain(DomainRecord("www.d1.zz", "zz"))
+    assert await store.record_listing("f", NOW + 2 * HOUR, [indicator(altered=True)]) == []
+    found = await store.subject(watch.id)
+    assert (found.domain, found.scope, found.altered) == ("www.d1.zz", "registered", True)
+    assert [one.subject.id for one in await store.find("www.d1.zz")] == [watch.id]
