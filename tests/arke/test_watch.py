@@ -7,6 +7,7 @@ import functools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
@@ -14,6 +15,7 @@ from arke.cases.ledger import Ledger
 from arke.config import Rdap
 from arke.rooms import rdap_headers
 from arke.watch import SnapshotWatch, ZoneWatch, verify_url
+from panopticond.shared.clock import rfc3339
 from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
 from panopticond.shared.http import Http
 from panopticond.shared.minisign import SecretKey
@@ -50,6 +52,18 @@ async def test_a_new_snapshot_is_accepted_once_and_its_serial_persisted(
     again = await watch(str(path), key, ledger, tmp_path).look(NOW)
     assert again is not None
     assert not again.new
+
+
+async def test_a_snapshot_is_too_old_for_mail_once_it_expires(tmp_path: Path, key: SecretKey, ledger: Ledger) -> None:
+    """36 hours after its interval ended, or at its own expiry where that is sooner."""
+    found = await watch(str(publish(tmp_path / "r", key, tables())), key, ledger, tmp_path).look(NOW)
+    assert found is not None
+    assert not found.too_old_for_mail(NOW)
+    assert found.too_old_for_mail(NOW + dt.timedelta(hours=34))
+    sooner = msgspec.structs.replace(found.manifest, expires=rfc3339(NOW + dt.timedelta(hours=1)))
+    brief = msgspec.structs.replace(found, manifest=sooner)
+    assert not brief.too_old_for_mail(NOW)
+    assert brief.too_old_for_mail(NOW + dt.timedelta(hours=1))
 
 
 @pytest.mark.parametrize("fault", ["key", "byte", "older", "expired", "same-serial", "other-tld"])

@@ -121,6 +121,23 @@ async def test_refusals_are_values(
         assert (await mailer.send(compose())).code == 250
 
 
+@pytest.mark.parametrize(
+    ("word", "line", "code", "phase"),
+    [("RCPT", "252 2.0.0 perhaps", 252, "rcpt"), ("DATA", "250 2.0.0 taken", 250, "data")],
+)
+async def test_an_answer_out_of_turn_ends_the_connection(
+    server: Server, nursery: trio.Nursery, word: str, line: str, code: int, phase: str
+) -> None:
+    """A 2xx where another answer must stand accepts nothing, and the dialogue is begun anew for the next notice."""
+    server.script[word] = line
+    async with Mailer(await settings(server, nursery)) as mailer:
+        odd = await mailer.send(compose())
+        assert (odd.code, odd.phase, server.mails) == (code, phase, [])
+        server.script.clear()
+        assert (await mailer.send(compose())).phase == "sent"
+    assert server.sessions == 2
+
+
 @pytest.mark.parametrize(("where", "phase"), [("dot", "unknown"), ("RCPT", "rcpt"), ("EHLO", "connect")])
 async def test_lost_connection(server: Server, nursery: trio.Nursery, where: str, phase: str) -> None:
     """A connection lost after the message is ``unknown``; lost before it, the phase says that nothing was taken."""
