@@ -124,7 +124,6 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
             registration=_registrations(config, served, http),
         )
         plans = {str(tld.name): TldPlan(_vantages(config, tld), tld.hold_page) for tld in served}
-        validation = config.validation
         absences = {spec.name: spec.absence for spec in feeds}
         critical = frozenset(name.lower() for tld in served for name in tld.critical)
         yield Parts(
@@ -147,9 +146,7 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
             ),
             tranco=tranco,
             webrisk=webrisk,
-            window=Window(
-                seconds(validation.window), validation.checks_per_window, seconds(validation.first_check_within)
-            ),
+            window=_window(config),
             judge=partial(judge, popular_rank=config.tranco.popular_rank),
             listing_of=partial(_listing, absences=absences, critical=critical),
         )
@@ -169,6 +166,11 @@ def _listing(standing: Standing, *, absences: Mapping[str, Absence], critical: f
 
 def _dns(config: Config, rate: float) -> DnsClient:
     return DnsClient(rate_per_server=rate, timeout_seconds=seconds(config.dns.timeout), attempts=config.dns.attempts)
+
+
+def _window(config: Config) -> Window:
+    validation = config.validation
+    return Window(seconds(validation.window), validation.checks_per_window, seconds(validation.first_check_within))
 
 
 def _streams(config: Config, plain: DnsClient, http: Http) -> Streams:
