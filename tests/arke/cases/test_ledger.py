@@ -51,7 +51,8 @@ async def test_the_queue_takes_each_reason_once_an_opening_and_keeps_the_word(tm
         await ledger.wait_for_person("c", NOW, "popular", NOW)
         assert (await ledger.history("c", NOW)).decisions == {"popular": "waiting"}
         assert len(await ledger.queue(waiting_only=True)) == 1
-        assert await ledger.decide("99", "approve", NOW) == []
+        for unknown in ("99", "²", "9" * 30, ""):  # nor digits that are no number of ours
+            assert await ledger.decide(unknown, "approve", NOW) == []
         await ledger.settle_queue("c", NOW, "popular")
         await ledger.settle_queue("c", OPENED, "popular")
         assert [item.state for item in await ledger.queue()] == ["withheld"]
