@@ -34,7 +34,7 @@ from panopticond.probe.webrisk import WebRisk
 from panopticond.probe.webvantage import web_vantage
 from panopticond.shared.clock import Clock
 from panopticond.shared.http import Http
-from panopticond.shared.names import Names, TldPolicy
+from panopticond.shared.names import Names, TldPolicy, zones_of
 from panopticond.shared.settings import seconds
 from panopticond.snapshot.licences import FeedFacts
 from panopticond.snapshot.publish import Today
@@ -185,7 +185,7 @@ def _delegations(config: Config, served: Sequence[Tld], client: DnsClient, guard
         str(tld.name): ZonePolicy(
             str(tld.name),
             tld.servers,
-            frozenset(tld.registry_zones),
+            zones_of(policy(tld)),
             frozenset(tld.hold_ns),
             frozenset(tld.hold_ip),
         )

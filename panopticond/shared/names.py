@@ -57,6 +57,10 @@ class Rules:
         """The single labels that are suffixes, and neither wildcards nor exceptions."""
         return {name for name, kind in self._kinds.items() if kind == _EXACT and "." not in name}
 
+    def exact(self) -> frozenset[str]:
+        """Every suffix named as it is, by no wildcard and no exception."""
+        return frozenset(name for name, kind in self._kinds.items() if kind & _EXACT)
+
     def deep_names(self) -> set[str]:
         """The last two labels of every rule that has as many."""
         return {".".join(name.rsplit(".", 2)[-2:]) for name in self._kinds if "." in name}
@@ -172,6 +176,14 @@ def ascii_name(name: str) -> str:
         return name.encode("idna").decode("ascii")
     except UnicodeError:
         return name
+
+
+def zones_of(policy: TldPolicy) -> frozenset[str]:
+    """Where below a TLD the registry may delegate from zones of its own: its registry zones and suffixes, not the TLD.
+
+    A name server's referral to one of these says nothing of the names in it; wildcard rules name no zone.
+    """
+    return _own_rules(policy).exact() - {policy.tld}
 
 
 def _one_below(host: str, suffix: str) -> str | None:

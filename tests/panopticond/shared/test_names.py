@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from panopticond.shared.names import Names, TldPolicy
+from panopticond.shared.names import Names, TldPolicy, zones_of
 
 ALL = Names(None)
 LAB = Names(
@@ -86,3 +86,13 @@ def test_nothing_served_places_nothing() -> None:
     """An empty policy is not the absence of one."""
     assert Names([]).place("example.com") is None
     assert Names([TldPolicy("zz")]).place("example.com") is None
+
+
+def test_zones_a_registry_delegates_from() -> None:
+    """The suffixes configured, else the list's, and the registry zones; a wildcard names no zone, nor does the TLD."""
+    own = TldPolicy("zz", frozenset({"zz", "com.zz"}), frozenset({"pri.zz"}))
+    assert zones_of(own) == {"com.zz", "pri.zz"}
+    listed = zones_of(TldPolicy("ee"))
+    assert {"com.ee", "pri.ee"} < listed
+    assert "ee" not in listed
+    assert zones_of(TldPolicy("ck")) == frozenset()
