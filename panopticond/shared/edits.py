@@ -119,14 +119,6 @@ def _near(before: str, after: str) -> set[str]:
     return set(keys) | {before, after, "-"} - {""}
 
 
-def letters_of(text: str) -> int:
-    """The set of a label's characters, a bit each."""
-    found = 0
-    for char in set(text):
-        found |= 1 << ord(char)
-    return found
-
-
 def two_edits(brand: str, label: str) -> bool:
     """Whether one or two insertions, omissions or replacements lead from one to the other."""
     at, stop = 0, min(len(brand), len(label))

@@ -14,7 +14,7 @@ from importlib import resources
 import msgspec
 
 from panopticond.shared import confusable, soundlike
-from panopticond.shared.edits import kinds_of_one_edit, letters_of, one_edit_labels, two_edits
+from panopticond.shared.edits import kinds_of_one_edit, one_edit_labels, two_edits
 
 SHORT_LENGTH = 3  # labels this short are protected against exact and homoglyph forms only
 LONG_LENGTH = 7
@@ -69,8 +69,8 @@ class Protected:
         self._heads: dict[str, list[str]] = {}
         self._tails: dict[str, list[str]] = {}
         # By five letters and the length of the label: long brands with the length of their half and their letters.
-        self._long_heads: dict[tuple[str, int], list[tuple[str, int, int]]] = {}
-        self._long_tails: dict[tuple[str, int], list[tuple[str, int, int]]] = {}
+        self._long_heads: dict[tuple[str, int], list[tuple[str, int, frozenset[str]]]] = {}
+        self._long_tails: dict[tuple[str, int], list[tuple[str, int, frozenset[str]]]] = {}
         self._inside: dict[str, list[str]] = {}
         # Wherever eight letters of a brand stand in a label, five of them start at a multiple of four of the label.
         self._pieces: set[str] = set()
@@ -104,7 +104,7 @@ class Protected:
             self._heads.setdefault(brand[:HALF], []).append(brand)
             self._tails.setdefault(brand[-HALF:], []).append(brand)
         if len(brand) >= TWO_EDIT_LENGTH:
-            entry = (brand, len(brand) // 2, letters_of(brand))
+            entry = (brand, len(brand) // 2, frozenset(brand))
             for length in range(len(brand) - 2, len(brand) + 3):
                 self._long_heads.setdefault((brand[:HALF], length), []).append(entry)
                 self._long_tails.setdefault((brand[-HALF:], length), []).append(entry)
@@ -154,14 +154,14 @@ class Protected:
         blob = "\n".join(plain).encode() + b"\n"
         known = self._skeletons.keys()
         shapes = confusable.skeletons(blob).decode().split("\n")
-        for label in [label for label, shape in zip(plain, shapes, strict=False) if shape in known]:
-            for hit in self._shapes(label, ""):
+        for label, shape in [pair for pair in zip(plain, shapes, strict=False) if pair[1] in known]:
+            for hit in self._shapes(label, shape, ""):
                 yield label, hit
         del shapes
         heard = self._sounds.keys()
         sounds = soundlike.keys(blob).decode().split("\n")
-        for label in [label for label, sound in zip(plain, sounds, strict=False) if sound in heard]:
-            for hit in self._sound(label, ""):
+        for label, sound in [pair for pair in zip(plain, sounds, strict=False) if pair[1] in heard]:
+            for hit in self._sound(label, sound, ""):
                 yield label, hit
 
     def _scan_words(self, plain: list[str]) -> Iterator[tuple[str, Hit]]:
@@ -218,12 +218,12 @@ class Protected:
             return
         if folded in self.brands:
             yield self._same(folded, foreign, marks_only=confusable.marks_only(shown))
-        yield from self._shapes(folded, foreign)
+        yield from self._shapes(folded, confusable.skeletons(folded.encode()).decode(), foreign)
         if len(folded) > 1:
             yield from self._slips(folded, foreign)
             yield from self._two_slips(folded, foreign)
             yield from self._around(folded, foreign)
-            yield from self._sound(folded, foreign)
+            yield from self._sound(folded, soundlike.key(folded), foreign)
 
     def _same(self, brand: str, foreign: str, *, marks_only: bool = False) -> Hit:
         if marks_only:  # words of another language differ so from short names: home and hõme
@@ -232,8 +232,8 @@ class Protected:
             return Hit(brand, "homoglyph", 0, f"{foreign}reads {brand}", 0.97)
         return Hit(brand, "homoglyph", 0, "the protected name itself", 0.9)
 
-    def _shapes(self, folded: str, foreign: str) -> Iterator[Hit]:
-        for brand in self._skeletons.get(confusable.skeletons(folded.encode()).decode(), ()):
+    def _shapes(self, folded: str, shape: str, foreign: str) -> Iterator[Hit]:
+        for brand in self._skeletons.get(shape, ()):
             if brand == folded:
                 continue
             if len(brand) <= SHORT_LENGTH and not any(char.isdigit() for char in folded) and not foreign:
@@ -259,12 +259,12 @@ class Protected:
             *self._long_heads.get((folded[:HALF], length), ()),
             *self._long_tails.get((folded[-HALF:], length), ()),
         )
-        letters = letters_of(folded)
+        letters = set(folded)
         for brand, half, others in dict.fromkeys(near):
             if (
                 # Two slips bring in at most two letters, and take away at most two.
-                (letters ^ others).bit_count() <= 4
-                and (folded.startswith(brand[:half]) or folded.endswith(brand[-half:]))
+                (folded.startswith(brand[:half]) or folded.endswith(brand[-half:]))
+                and len(letters ^ others) <= 4
                 and two_edits(brand, folded)
                 and not kinds_of_one_edit(brand, folded)
             ):
@@ -277,10 +277,10 @@ class Protected:
         near = {token for token in tokens if token in self.brands and len(token) > SHORT_LENGTH}
         near.update(brand for brand in self._heads.get(folded[:HALF], ()) if folded.startswith(brand))
         near.update(brand for brand in self._tails.get(folded[-HALF:], ()) if folded.endswith(brand))
-        for at in range(1, len(folded) - INSIDE_LENGTH + 1):
-            for brand in self._inside.get(folded[at : at + INSIDE_LENGTH], ()):
-                if folded.startswith(brand, at):
-                    near.add(brand)
+        pieces = [folded[at : at + INSIDE_LENGTH] for at in range(1, len(folded) - INSIDE_LENGTH + 1)]
+        if not self._inside.keys().isdisjoint(pieces):
+            for at, piece in enumerate(pieces, 1):
+                near.update(brand for brand in self._inside.get(piece, ()) if folded.startswith(brand, at))
         for brand in near:
             if brand != folded and (hit := self._combination(brand, folded, tokens, foreign)) is not None:
                 yield hit
@@ -318,8 +318,8 @@ class Protected:
             return False
         return any(word[:at] in self._lures and word[at:] in self._lures for at in range(2, len(word) - 1))
 
-    def _sound(self, folded: str, foreign: str) -> Iterator[Hit]:
-        for brand in self._sounds.get(soundlike.key(folded), ()):
+    def _sound(self, folded: str, sound: str, foreign: str) -> Iterator[Hit]:
+        for brand in self._sounds.get(sound, ()):
             if brand != folded:
                 score = min(0.8, 0.3 + 0.04 * len(brand))
                 yield Hit(brand, "soundsquat", 1, f"{foreign}{folded} sounds like {brand}", score)
