@@ -7,6 +7,7 @@ import logging
 
 import trio
 
+from panopticond.shared.errors import StoreError
 from panopticond.shared.settings import seconds
 from panopticond.status import Health
 from panopticond.wiring import Parts
@@ -50,10 +51,17 @@ async def watch_resolvers(
 
 
 async def thin_history(parts: Parts) -> None:
-    """Drop observations older than the retention that nothing rests on, every six hours (policy time)."""
+    """Drop observations older than the retention that nothing rests on, every six hours (policy time).
+
+    A store that refuses is logged and asked again at the next turn: what was not thinned today is thinned then.
+    """
     keep = dt.timedelta(seconds=seconds(parts.config.validation.retention))
     while True:
         await parts.clock.sleep(THIN_SECONDS)
-        dropped = await parts.store.thin(parts.clock.now() - keep)
+        try:
+            dropped = await parts.store.thin(parts.clock.now() - keep)
+        except StoreError as error:
+            log.warning("history not thinned: %s", error)
+            continue
         if dropped:
             log.info("thinned %d observations older than %s", dropped, parts.config.validation.retention)
