@@ -74,8 +74,8 @@ def plain(text: str) -> str:
 def write_records(tables: Mapping[str, Iterable[msgspec.Struct | str]]) -> Iterator[bytes]:
     """The bytes of a records.sql, in pieces; tables in format order, rows in the order given.
 
-    A row may also be given as its text, ``(value,value)`` as :func:`sql_text` writes values. Raises ``ValueError`` for a
-    value longer than ``TEXT_LIMIT`` or a float that is no number; text is put through :func:`plain`, so what a caller
+    A row may also be given as its text, ``(value,value)`` as :func:`sql_text` writes values. Raises ``ValueError``
+    for a value longer than ``TEXT_LIMIT`` or a float that is no number; text is put through :func:`plain`, so what a caller
     gives and what a reader gets differ only where it was not plain already.
     """
     yield header().encode("ascii")
