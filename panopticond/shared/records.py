@@ -75,8 +75,8 @@ def write_records(tables: Mapping[str, Iterable[msgspec.Struct | str]]) -> Itera
     """The bytes of a records.sql, in pieces; tables in format order, rows in the order given.
 
     A row may also be given as its text, ``(value,value)`` as :func:`sql_text` writes values. Raises ``ValueError``
-    for a value longer than ``TEXT_LIMIT`` or a float that is no number; text is put through :func:`plain`, so what a caller
-    gives and what a reader gets differ only where it was not plain already.
+    for a value longer than ``TEXT_LIMIT`` or a float that is no number; text is put through :func:`plain`, so
+    what a caller gives and what a reader gets differ only where it was not plain already.
     """
     yield header().encode("ascii")
     for table, row in TABLES.items():
