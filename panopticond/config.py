@@ -106,6 +106,8 @@ class Feed(Section, frozen=True):
     """For the formats csv, json and ndjson: the mapping of their columns or keys, as ``feeds parse --map`` takes it."""
     delisting: str | None = None
     """Where a holder asks to be taken off the list: a page or a mail address."""
+    deadline: Duration = "10m"
+    """For one whole body, real time; half a minute without a byte ends it too."""
     max_bytes: Positive = 64 << 20
     max_inflated_bytes: Positive = 256 << 20
 

@@ -49,6 +49,8 @@ class FeedSpec(msgspec.Struct, frozen=True):
     needs_key: bool = False
     same_origin: bool = True
     """Redirects stay with the configured origin; False where the provider sends readers to a content network."""
+    deadline: float = 600.0
+    """Real seconds for one whole body."""
     max_bytes: int = 64 << 20
     max_inflated_bytes: int = 256 << 20
     notify: str | None = None
@@ -253,7 +255,13 @@ def resolve(feed: Feed) -> FeedSpec:
         if (value := getattr(feed, key)) is not None
     }
     own_address = feed.url is not None and (known is None or feed.url != known.url)
-    spec = msgspec.structs.replace(base, **given, max_bytes=feed.max_bytes, max_inflated_bytes=feed.max_inflated_bytes)
+    spec = msgspec.structs.replace(
+        base,
+        **given,
+        deadline=seconds(feed.deadline),
+        max_bytes=feed.max_bytes,
+        max_inflated_bytes=feed.max_inflated_bytes,
+    )
     if own_address:  # a mirror or a file is nobody's limit but the operator's, and has its own way of telling readers
         spec = msgspec.structs.replace(spec, least=60.0, needs_key="{key}" in spec.url, same_origin=True)
     if feed.every is not None:

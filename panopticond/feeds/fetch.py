@@ -26,8 +26,6 @@ from panopticond.shared.http import Http, Response
 from panopticond.shared.settings import read_secret
 from panopticond.store.interface import FeedHealth
 
-DEADLINE_SECONDS = 600.0
-"""Real seconds for one whole body."""
 RETRY_AFTER_LIMIT = 7 * 86400.0
 HEAD_BYTES = 8192
 _REMARKS = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*(?:[#;!][^\n]*)?\r?\n)*")
@@ -68,7 +66,7 @@ async def fetch(spec: FeedSpec, spool: BinaryIO, http: Http, health: FeedHealth,
             spool,
             headers=headers,
             limit_bytes=spec.max_bytes,
-            deadline_seconds=DEADLINE_SECONDS,
+            deadline_seconds=spec.deadline,
             same_origin=spec.same_origin,
         )
     except FetchError as error:

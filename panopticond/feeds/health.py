@@ -97,6 +97,8 @@ def _judge_body(previous: FeedHealth, spec: FeedSpec, attempt: Attempt) -> tuple
     test = f"see what comes with: panopticond feeds test {spec.name}"
     if tally.html:
         return "PARSE", f"a web page came instead of {spec.format}; the address may have moved; {test}"
+    if tally.no_text:
+        return "PARSE", f"what came is no text, or in an encoding nobody reads; {test}"
     if attempt.result == "partial":
         return (
             "UNREACHABLE" if attempt.sentence.startswith("stopped") else "PARSE"

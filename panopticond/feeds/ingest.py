@@ -6,6 +6,7 @@ output). Always rows = indicators + out_of_scope + rejected.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -25,6 +26,11 @@ _HTML = re.compile(
 )
 SNIFF_BYTES = 4096
 HTML_PAGE = BadRow("html-page")
+NO_TEXT = BadRow("no-text")
+NO_TEXT_SHARE = 0.3
+"""Of the first characters, those no text has: above the share of lists with titles in an old national encoding, below
+that of a compressed or encrypted file (0.5), UTF-16 without its mark (0.5) and EBCDIC (0.8)."""
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
 
 
 class Tally(msgspec.Struct):
@@ -46,6 +52,11 @@ class Tally(msgspec.Struct):
     def html(self) -> bool:
         """A web page came in the feed's place."""
         return HTML_PAGE.reason in self.rejected
+
+    @property
+    def no_text(self) -> bool:
+        """What came does not begin as a text; its rows, if any are found, mean little."""
+        return NO_TEXT.reason in self.rejected
 
 
 class Ingest:
@@ -94,6 +105,8 @@ def _rows(chunks: Iterable[bytes], form: Format, names: Names) -> Iterator[Parse
     if _HTML.match(first[:SNIFF_BYTES]):
         yield HTML_PAGE
         return
+    if _is_no_text(first[:SNIFF_BYTES]):
+        yield NO_TEXT  # and then the rows all the same: a good one among them is not lost
 
     def again() -> Iterator[bytes]:
         yield first
@@ -103,3 +116,9 @@ def _rows(chunks: Iterable[bytes], form: Format, names: Names) -> Iterator[Parse
         yield from form.skipping(lines(again()), at_sight(names))
     else:
         yield from form.parse(lines(again()))
+
+
+def _is_no_text(head: bytes) -> bool:
+    marked = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = head.decode("utf-16" if marked else "utf-8", "replace")
+    return len(_CONTROL.findall(text)) > NO_TEXT_SHARE * len(text)

@@ -17,7 +17,6 @@ import msgspec
 import trio
 
 from panopticond.feeds.catalogue import FeedSpec
-from panopticond.feeds.fetch import DEADLINE_SECONDS
 from panopticond.feeds.formats import FORMATS
 from panopticond.feeds.formats.row import CHILD_ABUSE
 from panopticond.feeds.formats.words import speaks_of_child_abuse
@@ -122,7 +121,7 @@ async def _read_event(spec: FeedSpec, url: str, timestamp: str, http: Http, name
                 spool,
                 headers={"accept-encoding": "gzip"},
                 limit_bytes=EVENT_BYTES,
-                deadline_seconds=DEADLINE_SECONDS / 10,
+                deadline_seconds=spec.deadline / 10,
                 same_origin=spec.same_origin,
             )
         except FetchError:

@@ -32,7 +32,6 @@ from panopticond.store.interface import FeedHealth
 RECORDS_LIMIT = 2_000_000
 """Changes one transfer may bring; more is refused, for the zone is held in memory."""
 SILENCE_SECONDS = 30.0
-DEADLINE_SECONDS = 600.0
 _POLICIES = (dns.rdatatype.CNAME, dns.rdatatype.A, dns.rdatatype.AAAA)
 
 
@@ -60,9 +59,9 @@ async def transfer(spec: FeedSpec, spool: BinaryIO, zone: Zone, health: FeedHeal
     try:
         held = zone.held or dns.zone.Zone(dns.name.from_text(origin), relativize=False)
         query, _ = dns.xfr.make_query(held, keyring=keyring_of(spec))
-        with trio.fail_after(DEADLINE_SECONDS):
+        with trio.fail_after(spec.deadline):
             await dns.asyncquery.inbound_xfr(
-                where, _Limited(held), query, port=port, timeout=SILENCE_SECONDS, lifetime=DEADLINE_SECONDS
+                where, _Limited(held), query, port=port, timeout=SILENCE_SECONDS, lifetime=spec.deadline
             )
         serial = held.get_soa().serial
     except (ConfigurationError, ValueError) as error:

@@ -13,7 +13,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import ipaddress
 import logging
+import socket
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -26,8 +28,8 @@ import trio
 from panopticond.shared.errors import FetchError
 
 REASONS = ("unreachable", "timeout", "tls", "too-large", "redirect-refused", "cut-short", "protocol", "unwritable")
-"""unreachable: no connection; tls: the certificate or handshake; redirect-refused: to another origin, to plain http, or
-one too many; cut-short: the body ended early; protocol: no valid HTTP, URL or encoding;
+"""unreachable: no connection; tls: the certificate or handshake; redirect-refused: to another origin, into a private
+network, to plain http, or one too many; cut-short: the body ended early; protocol: no valid HTTP, URL or encoding;
 unwritable: our own disk would not take it."""
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
@@ -170,7 +172,8 @@ class Http:
             following = current.join(location)
             foreign = _origin(following) != _origin(first)
             downgraded = current.scheme == "https" and following.scheme != "https"
-            if left == 0 or downgraded or (foreign and same_origin) or following.scheme not in {"http", "https"}:
+            strayed = foreign and (same_origin or (is_inward(following.host) and not is_inward(first.host)))
+            if left == 0 or downgraded or strayed or following.scheme not in {"http", "https"}:
                 sentence = f"{_origin_text(url)} redirects further, to plain http, or to another server; not followed"
                 raise FetchError("redirect-refused", sentence)
             left -= 1
@@ -267,6 +270,23 @@ def _headers(reply: httpx.Response) -> dict[str, str]:
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def is_inward(host: str) -> bool:
+    """Whether a host is plainly no public one: ``localhost``, or an address, however written, that is not global.
+
+    A server that may send readers elsewhere may not send them into the reader's own network.
+    """
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_global
+    except ValueError:
+        pass
+    try:
+        return not ipaddress.ip_address(socket.inet_aton(host)).is_global  # 127.1, 0x7f000001
+    except (OSError, UnicodeError):
+        return False
 
 
 def _origin_text(url: str) -> str:

@@ -138,11 +138,13 @@ def _panopticond(world: World, ports: Ports, places: Places) -> dict[str, Any]:
                 "url": f"http://127.0.0.1:{ports.feeds}/{feed.name}",
                 "format": feed.format,
                 "threat": feed.threat,
-                "every": "1h",
+                "every": feed.every,
                 "licence": feed.licence,
                 "absence": feed.absence,
                 "trust": feed.trust,
             }
+            | ({"stale_after": feed.stale_after} if feed.stale_after else {})
+            | ({"deadline": feed.deadline} if feed.deadline else {})
             for feed in world.feeds
         ],
         "vantage": [_vantage(places, ports, name, country) for name, country in world.vantages],

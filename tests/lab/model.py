@@ -107,6 +107,28 @@ class Listing(msgspec.Struct, frozen=True):
     threat: str = "phishing"
 
 
+Sickness = Literal[
+    "none",
+    "404",
+    "500",
+    "401",
+    "403",
+    "429",  # with Retry-After
+    "html",
+    "empty",
+    "stale",  # the list as it was when it fell sick, for ever
+    "truncated",  # a gzip file without its second half
+    "cut",  # the connection closes in the middle of the body
+    "garbled",  # an encoding nobody reads: EBCDIC
+    "utf-16",  # another encoding, with a byte order mark: no sickness to a good reader
+    "shrunk",  # a quarter of its noise and nothing else
+    "elsewhere",  # a redirect to another host, which would answer
+    "private",  # a redirect into a private network
+    "silent",  # takes the request and never answers
+    "stalled",  # half of the body, then nothing more
+]
+
+
 class FeedServer(msgspec.Struct, frozen=True):
     """One feed of the world and how its server behaves."""
 
@@ -117,8 +139,13 @@ class FeedServer(msgspec.Struct, frozen=True):
     trust: Literal["reputable", "supporting"]
     absence: Literal["withdrawn", "aged-out"]
     licence: str = "redistributable"
-    sickness: Literal["none", "404", "500", "html", "empty", "stale", "429"] = "none"
+    sickness: Sickness = "none"
     sick_from: dt.datetime | None = None
+    every: str = "1h"
+    """The interval the collector is configured with, policy time."""
+    stale_after: str | None = None
+    deadline: str | None = None
+    """Real time the collector gives one body; None: its own default."""
     noise_rows: int = 20
     """Rows that concern nobody here: other TLDs, IP literals, malformed rows."""
 

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import hashlib
 import random
 from collections.abc import Mapping
 from email.utils import format_datetime
 from pathlib import Path
 
-from tests.lab.internet.http import Reply
+from msgspec.structs import replace
+
+from tests.lab.internet.http import FAULT, Reply
 from tests.lab.internet.state import Internet
 from tests.lab.model import FeedServer, Listing
 
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+
+
+ANSWERS: dict[str, Reply] = {
+    "404": (404, TEXT, b"broken\n"),
+    "500": (500, TEXT, b"broken\n"),
+    "401": (401, TEXT, b"who are you\n"),
+    "403": (403, TEXT, b"not you\n"),
+    "429": (429, {**TEXT, "Retry-After": "3600"}, b"slow down\n"),
+    "html": (200, {"Content-Type": "text/html"}, b"<!doctype html><html><body>We have moved.</body></html>"),
+    "empty": (200, TEXT, b""),
+    "private": (302, {**TEXT, "Location": "http://10.0.0.1/feed.txt"}, b""),
+    "silent": (200, {FAULT: "silent"}, b""),
+}
+"""What a sick server says whatever its list."""
+SPOILT = ("truncated", "cut", "stalled", "garbled", "utf-16")
+"""Sicknesses of a body that would have been good; such a server knows no 304."""
 
 
 class Feeds:
@@ -36,19 +55,23 @@ class Feeds:
             return 404, TEXT, b"no such feed\n"
         now = self._state.now()
         sick = feed.sickness if feed.sick_from is not None and feed.sick_from <= now else "none"
-        if sick in ("404", "500"):
-            return int(sick), TEXT, b"broken\n"
-        if sick == "429":
-            return 429, {**TEXT, "Retry-After": "3600"}, b"slow down\n"
-        if sick == "html":
-            return 200, {"Content-Type": "text/html"}, b"<!doctype html><html><body>We have moved.</body></html>"
-        if sick == "empty":
-            return 200, TEXT, b""
+        if sick in ANSWERS:
+            return ANSWERS[sick]
+        if sick == "elsewhere":
+            return (
+                302,
+                {**TEXT, "Location": f"http://localhost:{headers.get('host', '').rpartition(':')[2]}/moved"},
+                b"",
+            )
         at = feed.sick_from if sick == "stale" and feed.sick_from is not None else now
-        return self._body(feed, at, headers)
+        if sick == "shrunk":
+            feed = replace(feed, noise_rows=feed.noise_rows // 4)
+        reply = self._body(feed, at, {} if sick in SPOILT else headers, bare=sick == "shrunk")
+        return spoil(sick, reply) if sick in SPOILT else reply
 
-    def _body(self, feed: FeedServer, at: dt.datetime, headers: Mapping[str, str]) -> Reply:
+    def _body(self, feed: FeedServer, at: dt.datetime, headers: Mapping[str, str], *, bare: bool = False) -> Reply:
         rows = [row for row in self._listings[feed.name] if row.start <= at and (row.end is None or at < row.end)]
+        rows = [] if bare else rows
         moments = [
             moment for row in self._listings[feed.name] for moment in (row.start, row.end) if moment and moment <= at
         ]
@@ -60,6 +83,21 @@ class Feeds:
         if headers.get("if-none-match") == etag:
             return 304, validators, b""
         return 200, {**TEXT, **validators}, body
+
+
+def spoil(sick: str, reply: Reply) -> Reply:
+    """A good reply as a sick server sends it."""
+    status, headers, body = reply
+    match sick:
+        case "truncated":
+            packed = gzip.compress(body)
+            return status, {**headers, "Content-Type": "application/gzip"}, packed[: len(packed) // 2]
+        case "garbled":
+            return status, headers, body.decode().encode("cp500")
+        case "utf-16":
+            return status, headers, body.decode().encode("utf-16")
+        case _:
+            return status, {**headers, FAULT: sick}, body
 
 
 def render(feed: FeedServer, rows: list[Listing], seed: int) -> str:

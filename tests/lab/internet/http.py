@@ -8,6 +8,8 @@ import trio
 
 Reply = tuple[int, Mapping[str, str], bytes]
 Handler = Callable[[str, str, Mapping[str, str]], Reply]
+FAULT = "x-lab-fault"
+"""A header that is never sent: ``silent`` (no answer), ``cut`` (half of the body) or ``stalled`` (half, and no end)."""
 REASONS = {200: "OK", 302: "Found", 304: "Not Modified", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
 
 
@@ -37,7 +39,7 @@ def encode_reply(reply: Reply) -> bytes:
     """The whole response as bytes."""
     status, headers, body = reply
     lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}"]
-    lines += [f"{key}: {value}" for key, value in headers.items()]
+    lines += [f"{key}: {value}" for key, value in headers.items() if key != FAULT]
     if status != 304:
         lines.append(f"Content-Length: {len(body)}")
     lines += ["Connection: close", "", ""]
@@ -53,12 +55,20 @@ async def serve_http(handler: Handler, *, task_status: trio.TaskStatus[int] = tr
                 try:
                     request = await read_request(stream)
                     if request is not None:
-                        await stream.send_all(encode_reply(handler(*request)))
-                        await stream.send_eof()
-                        await stream.receive_some(1)
+                        await _send(stream, handler(*request))
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     pass
 
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=512)
     task_status.started(listeners[0].socket.getsockname()[1])
     await trio.serve_listeners(handle, listeners)
+
+
+async def _send(stream: trio.SocketStream, reply: Reply) -> None:
+    """The reply, or the part of it that its fault leaves; a peer that is kept waiting goes away by itself."""
+    whole, fault = encode_reply(reply), reply[1].get(FAULT)
+    if fault != "silent":
+        await stream.send_all(whole if fault is None else whole[: len(whole) - len(reply[2]) // 2])
+    if fault in (None, "cut"):
+        await stream.send_eof()
+    await stream.receive_some(1)

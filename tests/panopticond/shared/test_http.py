@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from panopticond.shared.errors import FetchError
-from panopticond.shared.http import REASONS, Http, _reason
+from panopticond.shared.http import REASONS, Http, _reason, is_inward
 from tests.panopticond.webservers import answer, certificate, listen, over_tls, site
 
 HTTP = Http("panopticon-test/1")
@@ -195,3 +195,28 @@ async def test_a_full_disk_is_a_word_of_its_own(nursery: trio.Nursery) -> None:
     with pytest.raises(FetchError, match="No space left on device") as raised:
         await HTTP.download(f"http://127.0.0.1:{port}/", FullDisk(), **LIMITS)
     assert raised.value.reason == "unwritable"
+
+
+@pytest.mark.parametrize(
+    ("host", "inward"),
+    [
+        ("127.0.0.1", True),
+        ("10.0.0.1", True),
+        ("169.254.169.254", True),
+        ("127.1", True),
+        ("0x7f000001", True),
+        ("2130706433", True),
+        ("::1", True),
+        ("fe80::1", True),
+        ("::ffff:10.0.0.1", True),
+        ("localhost", True),
+        ("metadata.localhost", True),
+        ("198.41.0.4", False),
+        ("2606:4700::1", False),
+        ("cdn.example", False),
+        ("example.", False),
+    ],
+)
+def test_where_a_foreign_redirect_may_not_lead(host: str, inward: bool) -> None:
+    """An address of a private network, however written, is no place a public server may send a reader to."""
+    assert is_inward(host) is inward
