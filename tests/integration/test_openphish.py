@@ -11,8 +11,6 @@ import contextlib
 import datetime as dt
 import hashlib
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,10 +22,9 @@ from panopticond.feeds.formats import FORMATS
 from panopticond.feeds.ingest import Ingest
 from panopticond.shared.clock import UTC, Clock
 from panopticond.shared.control import ask
-from panopticond.shared.minisign import SecretKey
 from panopticond.shared.names import Names, TldPolicy
 from tests.integration.made import ended
-from tests.lab.configure import toml
+from tests.integration.unreachable import configure, start
 from tests.panopticond.feeds.server import Answer, FeedServer
 from tests.panopticond.feeds.test_captures import FEEDS
 
@@ -38,7 +35,6 @@ EVERY = dt.timedelta(minutes=15)
 SECONDS_A_VISIT = 0.05
 """Real seconds between two visits: the policy clock runs so much faster that the snapshots' three days take some twenty."""
 WARM_UP = 3.0
-CLOSED = "127.0.0.1:9"
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -90,47 +86,6 @@ def steps_of(folder: Path) -> list[Step]:
     return steps
 
 
-def configure(root: Path, url: str, clock: tuple[dt.datetime, float]) -> Path:
-    """A daemon that follows one feed for many TLDs and reaches nobody."""
-    key = root / "panopticon.key"
-    key.touch(mode=0o600)
-    key.write_text(SecretKey.generate().file_text)
-    path = root / "panopticond.toml"
-    path.write_text(
-        toml(
-            {
-                "lab": True,
-                "clock": {"epoch": clock[0], "scale": clock[1]},
-                "tld": [{"name": tld, "suffixes": [tld], "servers": [CLOSED]} for tld in TLDS],
-                "feed": [
-                    {
-                        "name": "openphish",
-                        "url": f"{url}/feed.txt",
-                        "format": "url-list",
-                        "threat": "phishing",
-                        "trust": "reputable",
-                        "every": f"{EVERY.seconds}s",
-                    }
-                ],
-                "vantage": [
-                    {"name": name, "country": country, "proxy": f"http://{CLOSED}"}
-                    for name, country in (("near", "NZ"), ("far", "DE"))
-                ],
-                "validation": {"concurrency": 4, "probe_deadline": "500ms"},
-                "dns": {"timeout": "50ms", "attempts": 1},
-                "quad9": {"filtered": [CLOSED], "unfiltered": [CLOSED]},
-                "tranco": {"enabled": False},
-                "registration": {"enabled": False},
-                "store": {"path": str(root / "panopticon.db")},
-                "publish": {"root": str(root / "published"), "secret_key_file": str(key)},
-                "serve": {"enabled": False},
-                "status": {"socket": str(root / "s")},
-            }
-        )
-    )
-    return path
-
-
 def computed(feed: Feed) -> dict[str, tuple[int, int]]:
     """Key -> the first and the last request whose snapshot lists it, by sets over the files alone."""
     names, contents, found = Names([TldPolicy(tld, frozenset({tld})) for tld in TLDS]), {}, {}
@@ -161,12 +116,6 @@ def recorded(path: Path) -> dict[str, tuple[dt.datetime, dt.datetime]]:
         }
 
 
-def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """The daemon, its standard error in a file."""
-    with log.open("wb") as file:
-        return subprocess.Popen(command, stdout=file, stderr=file)
-
-
 if FEEDS.is_dir():
 
     async def test_a_running_daemon_sees_what_the_snapshots_say(tmp_path: Path, nursery: trio.Nursery) -> None:
@@ -178,15 +127,9 @@ if FEEDS.is_dir():
         epoch = dt.datetime.fromtimestamp((scale * begins - steps[0].taken.timestamp()) / (scale - 1), UTC)
         feed = Feed(steps, Clock(epoch, scale))
         server = await FeedServer(feed.answer).start(nursery)
-        command = [
-            sys.executable,
-            "-m",
-            "panopticond",
-            "run",
-            "-c",
-            str(configure(tmp_path, server.url, (epoch, scale))),
-        ]
-        process = start(command, tmp_path / "log")
+        spec = {"name": "openphish", "url": f"{server.url}/feed.txt", "format": "url-list", "threat": "phishing"}
+        configure(tmp_path, TLDS, [spec | {"every": f"{EVERY.seconds}s"}], clock=(epoch, scale))
+        process = start(tmp_path)
         try:
             with trio.fail_after(120):
                 await feed.done.wait()

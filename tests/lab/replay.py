@@ -23,6 +23,7 @@ from panopticond.feeds.ingest import Ingest
 from panopticond.model import Indicator, Threat
 from panopticond.shared.names import Names, TldPolicy
 from panopticond.shared.zone import read_zone
+from tests.lab.addresses import addresses_of, found_in
 from tests.lab.collect import collect
 from tests.lab.demo import clear, counts, gather, moments, review_names, tell
 from tests.lab.model import Behaviour, Delegation, Domain, DomainTruth, FeedServer, Host, Party, Registration, World
@@ -96,7 +97,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def run_replay(data: Path, tld: str, out: Path, *, seed: int = 1) -> int:
-    """Run it; the exit status is 0 when every count is above 0."""
+    """Run it; the exit status is 0 when every count is above 0 and no address of a capture was kept."""
     clear(out)
     captured = list(captures((data / "feeds").resolve(), out / "feeds"))
     zone = zone_file(data, tld)
@@ -126,8 +127,26 @@ def run_replay(data: Path, tld: str, out: Path, *, seed: int = 1) -> int:
         review_names=review_names(out),
     )
     tell(f"done in {outcome.real_seconds:.0f} s; everything is under {out}")
+    clean = no_address_kept([path for path, _ in captured], out)
     print(msgspec.json.encode(line).decode(), flush=True)
-    return 0 if all(msgspec.to_builtins(line).values()) else 1
+    return 0 if clean and all(msgspec.to_builtins(line).values()) else 1
+
+
+def no_address_kept(captured: Iterable[Path], out: Path) -> bool:
+    """Whether none of the captures' e-mail addresses is found under ``out``, the captures served from it aside."""
+    addresses = addresses_of(captured)
+    served = {"feeds", "certs", "keys"}
+    files = [
+        path
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and not path.is_symlink() and path.relative_to(out).parts[0] not in served
+    ]
+    found = found_in(addresses, files)
+    told = f"{len(addresses)} e-mail addresses of the captures were looked for in {len(files)} files"
+    tell(f"{told}; none is there" if not found else f"{told}; FOUND in {len(found)}")
+    for path, count in found.items():
+        tell(f"FAULT personal data of a feed: {count} bytes in {path.relative_to(out)}")
+    return not found
 
 
 def captures(folder: Path, joined: Path) -> Iterator[tuple[Path, FeedServer]]:
