@@ -194,9 +194,15 @@ class CsvSource:
         self._rows, self._mark = read_contacts(text, str(self._path)), mark
 
 
+LONGEST_LINE = 10_000  # characters: a domain, a role and an address take a few hundred at most
+
+
 def read_contacts(text: str, name: str) -> dict[str, list[tuple[Role, str]]]:
     """Rows of ``domain,role,email`` by domain; a first row that names the columns is skipped."""
     rows: dict[str, list[tuple[Role, str]]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > LONGEST_LINE:
+            raise PanopticonError(f"{name}:{number}: a line of {len(line)} characters is no contact")
     lines = csv.reader(io.StringIO(text))
     for number in itertools.count(1):
         try:
