@@ -24,7 +24,7 @@ lab-score: $(VENV)/ready
 	@$(BIN)/python -m tests.lab score --seed "$(SEED)" --domains "$(or $(DOMAINS),200)" --out lab-out
 
 test: $(VENV)/ready
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m tests
 
 check: $(VENV)/ready
 	@$(BIN)/ruff format --check .
