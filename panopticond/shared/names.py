@@ -3,19 +3,24 @@
 Between a feed's row and an indicator, and wherever two hosts are compared by their registered domain. A TLD's own
 suffixes come from the configuration; all else from the Public Suffix List as shipped with tldextract, never from the
 network. The PSL's ICANN section says where registries delegate, its private section where strangers share a suffix.
+The list's own file is read; the package is not imported, for it brings an HTTP client that an idle daemon would carry.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
-import tldextract
 
 from panopticond.model import Scope
+from panopticond.shared.errors import PanopticonError
 
+LIST_FILE = ".tld_set_snapshot"
+PRIVATE_SECTION = "// ===BEGIN PRIVATE DOMAINS==="
 CACHE_LIMIT = 1 << 15  # hosts remembered; feeds repeat them, and a full cache is simply dropped
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\Z")
 
@@ -200,15 +205,25 @@ def _own_rules(policy: TldPolicy) -> Rules:
 
 
 @functools.cache
-def _extract(*, private: bool) -> tldextract.TLDExtract:
-    return tldextract.TLDExtract(
-        cache_dir=None, suffix_list_urls=(), fallback_to_snapshot=True, include_psl_private_domains=private
-    )
+def _sections() -> tuple[frozenset[str], frozenset[str]]:
+    """(ICANN's rules, private rules) of the list as shipped; PanopticonError where tldextract's file is missing."""
+    spec = importlib.util.find_spec("tldextract")
+    try:
+        text = spec.loader.get_data(str(Path(str(spec.origin)).with_name(LIST_FILE))).decode()  # type: ignore[union-attr]
+    except (AttributeError, OSError) as error:
+        raise PanopticonError("the Public Suffix List is missing; install tldextract again, its files whole") from error
+    icann, _, private = text.partition(PRIVATE_SECTION)
+    return _rules(icann), _rules(private)
 
 
-@functools.cache
-def _listed() -> tuple[str, ...]:
-    return tuple(_extract(private=False).tlds)
+def _rules(section: str) -> frozenset[str]:
+    """The rules of one section: up to the first space of each line that is neither blank nor a comment."""
+    lines = (line.split(None, 1) for line in section.splitlines())
+    return frozenset(words[0] for words in lines if words and not words[0].startswith("//"))
+
+
+def _listed() -> frozenset[str]:
+    return _sections()[0]
 
 
 @functools.cache
@@ -218,4 +233,5 @@ def _icann() -> Rules:
 
 @functools.cache
 def _private() -> Rules:
-    return Rules(set(_extract(private=True).tlds) - set(_listed()))
+    icann, private = _sections()
+    return Rules(private - icann)
