@@ -24,7 +24,7 @@ CONFIGURATION = "/etc/arke/arke.json"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = command_line().parse_args(arguments)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold contacts
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -193,7 +193,8 @@ def _review(options: argparse.Namespace) -> None:
         review.take_decision(settings, options.name, options.word)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The commands and options, also read by what writes the manual pages and shell completion."""
     parser = argparse.ArgumentParser(prog="arke", description="Tells domain holders what Panopticon found, once.")
     parser.add_argument("--version", action="version", version=f"arke {__version__}")
     sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

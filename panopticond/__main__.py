@@ -21,7 +21,7 @@ SOCKET = "/run/panopticon/status.sock"
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 usage or configuration, 3 refused for safety."""
-    args = _parser().parse_args(argv)
+    args = command_line().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # its request lines carry whole URLs, keys included
     try:
@@ -55,7 +55,8 @@ def _told(group: BaseExceptionGroup) -> int:
     return max(error.exit_status for error in leaves if isinstance(error, PanopticonError))
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The commands and options, also read by what writes the manual pages and shell completion."""
     parser = argparse.ArgumentParser(prog="panopticond", description="Domain-abuse validation for ccTLD registries.")
     parser.add_argument("--version", action="version", version=f"panopticond {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
