@@ -24,7 +24,7 @@ from panopticond.config import Config
 from panopticond.feeds.follow import follow
 from panopticond.report.post import Alarm, mail_reports
 from panopticond.schedule import Bell, Checked, Duty, probe_due
-from panopticond.serve.app import serve
+from panopticond.serve.door import serve
 from panopticond.shared.control import notify, serve_control
 from panopticond.shared.settings import seconds
 from panopticond.snapshot.press import Press, press

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from panopticond.config import Config, check, tlds
 from panopticond.feeds.catalogue import resolve
-from panopticond.serve.app import check as check_serve
+from panopticond.serve.door import check as check_serve
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.minisign import SecretKey
 from panopticond.shared.settings import convert, read_toml

@@ -281,6 +281,11 @@ def resolve(feed: Feed) -> FeedSpec:
     return msgspec.structs.replace(spec, stale_after=stale_after)
 
 
+def is_transfer(url: str) -> bool:
+    """Whether a feed's address is a zone to transfer."""
+    return url.startswith("axfr://")
+
+
 def address_problem(url: str) -> str | None:
     """What is wrong with a feed's address, or None."""
     if url.startswith("axfr://"):

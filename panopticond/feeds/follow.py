@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from panopticond.feeds.catalogue import FeedSpec
 from panopticond.feeds.health import Attempt, assess
-from panopticond.feeds.notify import heed_notify
 from panopticond.feeds.visit import Memory, visit
 from panopticond.shared.clock import Clock
 from panopticond.shared.errors import StoreError
@@ -49,6 +48,8 @@ async def follow(
     wait, failures, memory, bell = 0.0, 0, Memory(), _Bell()
     async with trio.open_nursery() as nursery:
         if spec.notify is not None:
+            from panopticond.feeds.notify import heed_notify  # noqa: PLC0415 - dnspython, which few feeds need
+
             await nursery.start(heed_notify, spec, bell.ring, name=f"notify {spec.name}")
         task_status.started()
         while True:

@@ -45,11 +45,6 @@ class Zone:
         self.held: dns.zone.Zone | None = None
 
 
-def is_transfer(url: str) -> bool:
-    """Whether a feed's address is a zone to transfer."""
-    return url.startswith("axfr://")
-
-
 async def transfer(spec: FeedSpec, spool: BinaryIO, zone: Zone, health: FeedHealth) -> Fetched:
     """The zone's policy records into ``spool``, unless its serial is the one already read; never raises."""
     match = TRANSFER.match(spec.url)

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 import trio
 
 from panopticond.config import Feed
-from panopticond.feeds.catalogue import FeedSpec, resolve
+from panopticond.feeds.catalogue import FeedSpec, is_transfer, resolve
 from panopticond.feeds.fetch import Fetched, content_sha256, fetch
 from panopticond.feeds.formats import FORMATS
 from panopticond.feeds.formats.mapped import read_map
@@ -22,7 +22,7 @@ from panopticond.feeds.health import Attempt, assess
 from panopticond.feeds.inflate import Body
 from panopticond.feeds.ingest import Ingest, Tally
 from panopticond.feeds.mispfeed import Events, follows_manifest
-from panopticond.feeds.transfer import Zone, is_transfer, transfer
+from panopticond.feeds.transfer import Zone, transfer
 from panopticond.feeds.visit import PROBLEMS
 from panopticond.model import Indicator
 from panopticond.shared.http import Http

@@ -10,12 +10,12 @@ import datetime as dt
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import trio
 from msgspec.structs import replace
 
-from panopticond.feeds.catalogue import FeedSpec
+from panopticond.feeds.catalogue import FeedSpec, is_transfer
 from panopticond.feeds.fetch import Fetched, content_sha256, fetch
 from panopticond.feeds.formats import FORMATS
 from panopticond.feeds.formats.mapped import read_map
@@ -23,12 +23,14 @@ from panopticond.feeds.health import Attempt, Result, assess, may_end_sightings
 from panopticond.feeds.inflate import Body
 from panopticond.feeds.ingest import Ingest, Tally
 from panopticond.feeds.mispfeed import Events, follows_manifest
-from panopticond.feeds.transfer import Zone, is_transfer, transfer
 from panopticond.model import Indicator
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names
 from panopticond.store.interface import FeedHealth, Store, Watch
+
+if TYPE_CHECKING:
+    from panopticond.feeds.transfer import Zone
 
 STEP_ROWS = 5000
 """Rows parsed in one go: some ten milliseconds of a thread."""
@@ -86,7 +88,7 @@ async def _attempt(
     with tempfile.TemporaryFile() as file:
         spool = cast("BinaryIO", file)
         if is_transfer(spec.url):
-            fetched = await transfer(spec, spool, memory.zone, previous)
+            fetched = await _transfer(spec, spool, memory, previous)
         else:
             fetched = await fetch(spec, spool, http, previous, now)
         if fetched.result not in ("body", "partial"):
@@ -114,7 +116,14 @@ class Memory:
 
     def __init__(self) -> None:
         self.events = Events()
-        self.zone = Zone()
+        self.zone: Zone | None = None
+
+
+async def _transfer(spec: FeedSpec, spool: BinaryIO, memory: Memory, previous: FeedHealth) -> Fetched:
+    from panopticond.feeds.transfer import Zone, transfer  # noqa: PLC0415 - dnspython, which few feeds need
+
+    memory.zone = memory.zone or Zone()
+    return await transfer(spec, spool, memory.zone, previous)
 
 
 class _Listing:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import msgspec
 
 from panopticond.report.charts import pairs
@@ -66,6 +65,8 @@ def render_from_records(path: Path, out: Path) -> None:
 
 
 def _html(said: Figures, to_do: Sequence[Task], left_out: int) -> bytes:
+    import jinja2  # noqa: PLC0415 - needed once a day
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("panopticond.report", "templates"),
         autoescape=True,

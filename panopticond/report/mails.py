@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 import msgspec
 
 from panopticond.config import Mail, Tld
@@ -23,6 +22,9 @@ from panopticond.report.figures import defang
 from panopticond.shared import snapshot
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.errors import PanopticonError
+
+if TYPE_CHECKING:
+    import jinja2
 
 ATTACHMENT_LIMIT_BYTES = 4 << 20
 """Larger files stay in the repository and the mail says so."""
@@ -142,16 +144,19 @@ def _message(
 
 def _text(settings: Mail, tld: Tld, kind: str, values: Mapping[str, Any]) -> str:
     """The template of the TLD, of its language, or English, rendered; PanopticonError for a faulty one."""
+    from jinja2 import TemplateError  # noqa: PLC0415 - needed once a day
+
     names = [f"{kind}.{tld.name}.txt", f"{kind}.{tld.language}.txt", f"{kind}.{FALLBACK}.txt"]
     try:
         return _environment(settings.templates, escape=False).select_template(names).render(values)
-    except (jinja2.TemplateError, OSError) as error:
+    except (TemplateError, OSError) as error:
         raise PanopticonError(f"mail.templates: {names[0]} or its like cannot be used: {error}") from error
 
 
 def _environment(directory: str | None, *, escape: bool) -> jinja2.Environment:
-    loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(directory)] if directory else []
+    import jinja2  # noqa: PLC0415 - needed once a day
 
+    loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(directory)] if directory else []
     return jinja2.Environment(
         loader=jinja2.ChoiceLoader([*loaders, jinja2.PackageLoader("panopticond.report", "templates")]),
         autoescape=escape,  # noqa: S701 - the text part is no markup

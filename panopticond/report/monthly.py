@@ -16,7 +16,6 @@ import zoneinfo
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 import msgspec
 
 from panopticond.judge.survival import Step
@@ -71,6 +70,8 @@ def render(month: Month) -> dict[str, bytes]:
 
 
 def _html(month: Month) -> bytes:
+    import jinja2  # noqa: PLC0415 - needed once a day
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("panopticond.report", "templates"),
         autoescape=True,

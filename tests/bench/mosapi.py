@@ -20,7 +20,7 @@ import msgspec
 import trio
 
 from panopticond.config import Account, Config, Publish, Serve, Tld
-from panopticond.serve.app import serve
+from panopticond.serve.door import serve
 from panopticond.snapshot.publish import publish_tld
 from tests.panopticond.snapshot.ledger import NOW, TLD, TODAY, Ledger, day, press
 

@@ -15,7 +15,7 @@ import trio
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from panopticond.config import MosApiSettings
-from panopticond.serve.app import serve
+from panopticond.serve.door import serve
 from panopticond.snapshot.publish import publish_tld
 from tests.panopticond.serve.test_repository import config
 from tests.panopticond.snapshot.ledger import NOW, TLD, TODAY, press, world

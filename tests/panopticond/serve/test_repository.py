@@ -12,7 +12,7 @@ import trio
 
 from panopticond.config import Account, Config, Publish, Serve, Tld
 from panopticond.serve.accounts import FAILURES_ALLOWED
-from panopticond.serve.app import serve
+from panopticond.serve.door import serve
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 from panopticond.snapshot.publish import publish_tld
 from tests.panopticond.snapshot.ledger import NOW, TLD, TODAY, press, world
