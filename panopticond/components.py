@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
+from panopticond.judge.look import look
 from panopticond.model import Observation, Round, Subject
 from panopticond.shared.clock import rfc3339
 
@@ -108,6 +109,23 @@ def component_of(observation: Observation, tld: str) -> tuple[str, str] | None:
         "registration": f"RDAP of .{tld}",
     }[kind]
     return name, reason
+
+
+def unchecked(subject: Subject, round_: Round) -> str:
+    """Why a round says nothing of its indicator, as ``component: reason``; empty when it does.
+
+    A round is a check when the delegation was told and, where that leaves the question open, every vantage had an
+    answer of the site (for host-level entries: the resolver an answer). What a site itself prevents, by too many
+    requests or a redirect nobody may follow, and what nobody may fetch, is no fault of a check.
+    """
+    seen = look(subject, round_)
+    if seen.delegation not in ("delegated", "indeterminate"):
+        return ""
+    asked = round_.of("address") if subject.host_level else round_.of("web")
+    if seen.delegation == "delegated" and (seen.address != "indeterminate" if subject.host_level else seen.checked):
+        return ""
+    told = (component_of(one, subject.tld) for one in (*round_.of("delegation"), *asked))
+    return next((f"{found[0]}: {found[1]}"[:80] for found in told if found is not None and found[1]), "")
 
 
 def _of_web(observation: Observation, reason: str) -> tuple[str, str] | None:

@@ -2,8 +2,8 @@
 
 Between the window (what is due) and the store (what was seen). A slot is taken first and then the longest due
 indicator, so that under load the order stays by deadline and nothing is queued twice. A round is recorded whole or not
-at all: cancelled in the middle it is lost, and only it. What the judge raises is a bug and ends the loop; a
-store that refuses is waited for.
+at all: cancelled in the middle it is lost, and only it. What the judge raises costs one verdict
+(:mod:`panopticond.mistrial`); a store that refuses is waited for.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import trio
 
+from panopticond.components import unchecked
 from panopticond.judge.listing import listing_of as judge_listing
 from panopticond.judge.registration import began, since_registration
 from panopticond.judge.verdict import CONTENT_SPREAD, Listing
@@ -203,7 +204,7 @@ async def check_once(duty: Duty, indicator_id: int) -> Checked | None:
     verdict = carry_over(_of_this_registration(standing.verdict, start), verdict)
     await store.record_round(indicator_id, round_, verdict, start)
     await store.record_domain(domain)
-    window.done(indicator_id, round_.at, sooner=decisive(verdict))
+    window.done(indicator_id, round_.at, unchecked=unchecked(subject, round_), even=dark_day(verdict))
     if not worth_asking(verdict, standing.recorded, listed=any(one.ended is None for one in standing.sightings)):
         window.forget(indicator_id)
     checked = Checked(standing, round_, verdict)
@@ -250,13 +251,28 @@ def carry_over(before: Verdict | None, verdict: Verdict) -> Verdict:
         first_gone=first_gone,
         fingerprint=before.fingerprint or verdict.fingerprint,
         rounds=before.rounds + 1,
+        **_last_known(before, verdict),
     )
 
 
-def decisive(verdict: Verdict) -> dt.datetime | None:
-    """When a further dark round would complete a day: four checks in 24 hours never span it by themselves."""
+def _last_known(before: Verdict, verdict: Verdict) -> dict[str, Any]:
+    """With a state that is not determined, the last one that was, however long ago."""
+    if verdict.state != "indeterminate" or verdict.last_known is not None:
+        return {}
+    if before.state != "indeterminate":
+        return {"last_known": before.state, "last_known_at": before.at}
+    return {"last_known": before.last_known, "last_known_at": before.last_known_at}
+
+
+def dark_day(verdict: Verdict) -> dt.datetime | None:
+    """When a page that is dark now was first so, until that is a day ago: the rounds of this day come evenly from then.
+
+    Four checks in 24 hours, each early by its jitter, never span a day, and a dark page is gone by content after one.
+    """
     waiting = verdict.rule in ("dark-this-round", "no-address-this-round")
-    return verdict.since + CONTENT_SPREAD if waiting and verdict.since is not None else None
+    if not waiting or verdict.since is None or verdict.at is None or verdict.at - verdict.since >= CONTENT_SPREAD:
+        return None
+    return verdict.since
 
 
 def _of_this_registration(before: Verdict | None, start: dt.datetime | None) -> Verdict | None:

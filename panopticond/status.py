@@ -5,18 +5,22 @@ Read-only, beside the flow. ``status`` gathers; ``page`` is pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from panopticond import __version__
 from panopticond.components import Components
+from panopticond.coverage import Coverage
+from panopticond.mistrial import Mistrials
 from panopticond.schedule import Checked
 from panopticond.shared.clock import rfc3339
 from panopticond.snapshot.publish import next_hour
 from panopticond.wiring import Parts
 
 COVERAGE_ALARM = 0.95
-"""Share of checks made on time below which status says so first."""
+"""Share of indicators with all checks on time and checked below which status says so first."""
 
 
 class Health:
@@ -77,15 +81,14 @@ async def status(parts: Parts, health: Health, request: Mapping[str, Any]) -> Ma
                 "next": rfc3339(next_hour(tld, last.issued if last and last.issued > now else now)),
             }
         )
-    share = coverage.on_time / coverage.due if coverage.due else None
     return {
         "version": __version__,
         "now": rfc3339(now),
-        "wrong": _wrong(health, feeds, share, parts.authorities.silent()),
+        "wrong": _wrong(health, feeds, coverage, parts.authorities.silent(), _mistrials(parts)),
         "indicators": len(parts.window),
         "rounds": health.rounds,
         "outcomes": dict(sorted(health.outcomes.items())),
-        "coverage": {"due": coverage.due, "on_time": coverage.on_time, "late": coverage.late, "share": share},
+        "coverage": {**msgspec.to_builtins(coverage), "share": coverage.share},
         "components": health.components.table(),
         "webrisk": {"asked_today": parts.webrisk.used} if parts.webrisk is not None else None,
         "feeds": feeds,
@@ -93,7 +96,9 @@ async def status(parts: Parts, health: Health, request: Mapping[str, Any]) -> Ma
     }
 
 
-def _wrong(health: Health, feeds: list[dict[str, Any]], share: float | None, silent: tuple[str, ...] = ()) -> list[str]:
+def _wrong(
+    health: Health, feeds: list[dict[str, Any]], coverage: Coverage, silent: Sequence[str], mistrials: Sequence[str]
+) -> list[str]:
     wrong = [
         f"feed {feed['name']} is {feed['state']}: {feed['reason']}"
         for feed in feeds
@@ -104,11 +109,26 @@ def _wrong(health: Health, feeds: list[dict[str, Any]], share: float | None, sil
     wrong += [f"{task}: {problem}" for task, problem in sorted(health.problems.items())]
     if silent:
         wrong.append(f"name servers that do not answer: {', '.join(silent[:8])}")
+    wrong += mistrials
     if health.tranco_problem:
         wrong.append(health.tranco_problem)
-    if share is not None and share < COVERAGE_ALARM:
-        wrong.append(f"only {share:.0%} of the checks of the last 24 hours were made on time")
+    if coverage.share is not None and coverage.share < COVERAGE_ALARM:
+        wrong.append(_uncovered(coverage))
     return wrong
+
+
+def _mistrials(parts: Parts) -> list[str]:
+    return parts.judge.wrong() if isinstance(parts.judge, Mistrials) else []
+
+
+def _uncovered(coverage: Coverage) -> str:
+    """The coverage as a sentence with its causes, the commonest first."""
+    causes = [f"{count} {cause}" for cause, count in list(coverage.causes.items())[:3]]
+    return (
+        f"only {coverage.whole} of {coverage.indicators} indicators had every check of the last 24 hours, on time and "
+        f"answered: {coverage.late} checks late or not made, {coverage.unchecked} made without an answer; "
+        f"indicators by cause: {', '.join(causes)}"
+    )
 
 
 def page(answer: Mapping[str, Any]) -> str:
@@ -116,8 +136,11 @@ def page(answer: Mapping[str, Any]) -> str:
     lines = [f"panopticond {answer['version']} at {answer['now']}", ""]
     lines += [f"  WRONG  {sentence}" for sentence in answer["wrong"]] or ["  nothing is wrong"]
     coverage = answer["coverage"]
-    share = "no check was due yet" if coverage["share"] is None else f"{coverage['share']:.1%} on time"
-    lines += ["", f"indicators {answer['indicators']}   rounds since start {answer['rounds']}   coverage: {share}", ""]
+    lines += [
+        "",
+        f"indicators {answer['indicators']}   rounds since start {answer['rounds']}   {_covered(coverage)}",
+        "",
+    ]
     lines += [f"{'feed':20} {'state':13} {'rows':>8} {'in scope':>9} {'rejected':>9}  last success"]
     for feed in answer["feeds"]:
         lines.append(
@@ -129,3 +152,10 @@ def page(answer: Mapping[str, Any]) -> str:
         f"{tld['tld']:20} {tld['serial'] or '-':<13} {tld['issued'] or '-':20}  {tld['next']}" for tld in answer["tlds"]
     ]
     return "\n".join(lines)
+
+
+def _covered(coverage: Mapping[str, Any]) -> str:
+    if coverage["share"] is None:
+        return "coverage: nothing is watched yet"
+    checks = f"{coverage['due']} checks due, {coverage['late']} late or not made, {coverage['unchecked']} unanswered"
+    return f"coverage: {coverage['share']:.1%} of the indicators whole ({checks})"

@@ -6,6 +6,10 @@ four. An indicator therefore comes due early by its own jitter, 1 to 5 % of thos
 lateness of a busy hour disappears in it, and indicators that came in one body drift apart instead of returning as one
 burst for ever. A first check is due within minutes, at a moment of the id's own.
 
+Four gaps of six hours less a jitter are less than a day, and the rule for what is gone by content wants a whole one.
+While a page is dark its checks therefore come at whole intervals from the first dark round on (:meth:`Window.done`
+with ``even``): none is early, each is later by its jitter at most, and the fifth dark round completes the day.
+
 After downtime whatever is overdue is spread over the next half interval (what was never checked: over the minutes of a
 first check), at most three times the ordinary load; its deadline stays where it was, so the gap shows in the coverage.
 
@@ -20,8 +24,7 @@ import heapq
 import math
 from collections.abc import Iterator
 
-import msgspec
-
+from panopticond.coverage import Coverage, Tally
 from panopticond.model import Verdict
 from panopticond.store.interface import Watch
 
@@ -29,18 +32,7 @@ ASK_NO_MORE_AFTER = dt.timedelta(days=90)
 """Mitigated and unlisted for so long, an indicator is asked no more: an incident reopens within 90 days, not later."""
 _MITIGATED = ("mitigated-dns", "mitigated-content")
 _EARLIEST, _LEAST = 0.05, 0.01
-_BUCKETS = 96
 _PAGES = 21_600
-
-
-class Coverage(msgspec.Struct, frozen=True):
-    """Checks whose deadline lay in the window that ends now: ``due`` = ``on_time`` + ``late`` (late or not made)."""
-
-    due: int
-    on_time: int
-    late: int
-
-
 _Plan = tuple[float, int, float]
 
 
@@ -99,8 +91,7 @@ class Window:
         self._watched: set[int] = set()
         self._flights: dict[int, _Plan] = {}
         self._diary = _Diary(self._interval_s / _PAGES)
-        self._bucket_s = window_seconds / _BUCKETS
-        self._buckets: dict[int, list[int]] = {}
+        self._tally = Tally(window_seconds, checks_per_window)
         self._behind: dict[int, _Plan] = {}
         # Plans the diary still holds though they were replaced or forgotten, as counts, and what stands instead: both
         # are small, so that an ordinary check touches its own plan and nothing else of the million.
@@ -143,25 +134,25 @@ class Window:
             taken.append(plan[1])
         return taken
 
-    def done(self, indicator_id: int, at: dt.datetime, *, sooner: dt.datetime | None = None) -> None:
+    def done(self, indicator_id: int, at: dt.datetime, *, unchecked: str = "", even: dt.datetime | None = None) -> None:
         """A round of it began at ``at``: count it and plan the next; nothing for one forgotten meanwhile.
 
-        ``sooner`` brings the next one forward, when a rule of the judge turns on a round at that time.
+        ``unchecked`` is why the round saw nothing of it, empty when it did. ``even`` asks for whole intervals from that
+        time on: a rule of the judge turns on the time between two rounds. The next check then comes later than it
+        would have, by its jitter at most, and its deadline with it; never earlier.
         """
         flight = self._flights.pop(indicator_id, None)
         if flight is None and indicator_id not in self._watched:
             return
         self._behind.pop(indicator_id, None)
-        made = at.timestamp()
-        deadline = made + self._interval_s
-        due = deadline - self.jitter_seconds(indicator_id)
-        if sooner is not None and sooner > at:
-            due = min(due, sooner.timestamp())
-        plan = self._plan(indicator_id, due, deadline)
-        if flight is not None:
-            self._count(flight[2], made)
-        else:  # out of turn: what stands in the diary is replaced
-            self._bucket(made, on_time=1)
+        made, jitter = at.timestamp(), self.jitter_seconds(indicator_id)
+        due = made + self._interval_s - jitter
+        if even is not None:
+            grid = even.timestamp() + self._interval_s * math.ceil((due - even.timestamp()) / self._interval_s)
+            due = grid if grid - due <= jitter + 0.001 else due
+        plan = self._plan(indicator_id, due, due + jitter)
+        self._tally.made(indicator_id, flight[2] if flight is not None else made, made, unchecked)
+        if flight is None:  # out of turn: what stands in the diary is replaced
             self._strike(indicator_id, plan)
 
     def postpone(self, indicator_id: int, until: dt.datetime) -> None:
@@ -178,6 +169,7 @@ class Window:
         if indicator_id not in self._watched:
             return
         self._watched.discard(indicator_id)
+        self._tally.forget(indicator_id)
         self._behind.pop(indicator_id, None)
         if self._flights.pop(indicator_id, None) is None:
             self._strike(indicator_id, None)
@@ -190,23 +182,20 @@ class Window:
     def coverage(self, now: dt.datetime) -> Coverage:
         """How the checks went whose deadline lay in the window ending now, from what this process knows.
 
-        A check not made yet counts once for every interval it was missed. Touches only what is overdue.
+        Touches only what is overdue.
         """
         at = now.timestamp()
-        first, last = int((at - self._window_s) // self._bucket_s) + 1, int(at // self._bucket_s)
-        counted = [bucket for number, bucket in self._buckets.items() if first <= number <= last]
-        due, on_time = sum(bucket[0] for bucket in counted), sum(bucket[1] for bucket in counted)
-        waiting = [plan[2] for plan in self._overdue(at)]
-        waiting += [deadline for _, _, deadline in self._flights.values() if deadline < at]
-        due += sum(min(self._checks, 1 + int((at - deadline) // self._interval_s)) for deadline in waiting)
-        return Coverage(due, on_time, due - on_time)
+        waiting = [(plan[1], plan[2]) for plan in self._overdue(at)]
+        waiting += [(plan[1], plan[2]) for plan in self._flights.values() if plan[2] < at]
+        return self._tally.coverage(at, len(self._watched), waiting)
 
     def jitter_seconds(self, indicator_id: int) -> float:
         """How long before its deadline an indicator comes due; stable, 1 to 5 % of the interval."""
         return self._interval_s * (_LEAST + (_EARLIEST - _LEAST) * _fraction(indicator_id))
 
     def _plan(self, indicator_id: int, due: float, deadline: float) -> _Plan:
-        plan = (round(due, 3), indicator_id, deadline)  # whole milliseconds survive the way into a datetime and back
+        # Whole milliseconds survive the way into a datetime and back; upwards, so that none comes before its time.
+        plan = (math.ceil(due * 1000) / 1000, indicator_id, deadline)
         self._diary.put(plan)
         if indicator_id in self._latest:
             self._latest[indicator_id] = plan
@@ -246,25 +235,6 @@ class Window:
         """Standing plans whose deadline passed: of those due, and of those spread at start."""
         found = [plan for plan in self._diary.until(at) if plan[2] < at and self._stands(plan)]
         return found + [plan for plan in self._behind.values() if plan[0] > at and plan[2] < at]
-
-    def _count(self, deadline: float, made: float) -> None:
-        """Count a check made, and with it every deadline that passed before it was."""
-        if made <= deadline:
-            self._bucket(deadline, on_time=1)
-            return
-        missed = min(self._checks, 1 + int((made - deadline) // self._interval_s))
-        last = deadline + self._interval_s * int((made - deadline) // self._interval_s)
-        for back in range(missed):
-            self._bucket(last - back * self._interval_s, on_time=0)
-
-    def _bucket(self, deadline: float, on_time: int) -> None:
-        number = int(deadline // self._bucket_s)
-        bucket = self._buckets.setdefault(number, [0, 0])
-        bucket[0] += 1
-        bucket[1] += on_time
-        if len(self._buckets) > 4 * _BUCKETS:
-            oldest = max(self._buckets) - 2 * _BUCKETS
-            self._buckets = {known: counts for known, counts in self._buckets.items() if known >= oldest}
 
 
 def worth_asking(verdict: Verdict, recorded: dt.datetime, *, listed: bool) -> bool:

@@ -19,6 +19,7 @@ from panopticond.config import Config, Tld, tlds
 from panopticond.feeds.catalogue import FeedSpec, resolve
 from panopticond.judge.listing import listing_of
 from panopticond.judge.verdict import Listing, judge
+from panopticond.mistrial import Mistrials
 from panopticond.model import Absence, Round, Subject, Verdict
 from panopticond.probe.delegation import Delegations, ZonePolicy
 from panopticond.probe.dnsclient import DnsClient
@@ -63,6 +64,7 @@ class Parts(msgspec.Struct, frozen=True):
     webrisk: WebRisk | None
     window: Window
     judge: Callable[[Subject, Sequence[Round], Listing], Verdict]
+    """The judge of rounds; :class:`Mistrials` unless the lab has put a wrong one in its place."""
     listing_of: Callable[[Standing], Listing]
 
     def names_of(self, feed: str) -> Names:
@@ -147,7 +149,7 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
             tranco=tranco,
             webrisk=webrisk,
             window=_window(config),
-            judge=partial(judge, popular_rank=config.tranco.popular_rank),
+            judge=Mistrials(partial(judge, popular_rank=config.tranco.popular_rank)),
             listing_of=partial(_listing, absences=absences, critical=critical),
         )
 

@@ -34,6 +34,7 @@ RULES: Mapping[str, str] = {
     "dark-this-round": "not live at any vantage in the last round, every vantage having been checked",
     "no-address-this-round": "the host had no address in the last round",
     "no-rule": "no rule holds: something could not be checked",
+    "could-not-judge": "our own judge failed on these rounds, which is a bug; nothing is concluded from them",
     "never-checked": "not checked yet",
 }
 """Each rule of the judge in one sentence."""

@@ -18,6 +18,7 @@ import msgspec
 
 from panopticond.judge.listing import listing_of
 from panopticond.judge.verdict import judge
+from panopticond.mistrial import Mistrials
 from panopticond.model import Absence, Observation, Round, Scope, Sighting, Subject, Threat
 from panopticond.shared.clock import parse_rfc3339
 from panopticond.shared.errors import RefusedError
@@ -85,7 +86,7 @@ def _compare(
         altered=isinstance(row, UriRow) and row.altered == 1,
     )
     listing = listing_of([_sighting(seen) for seen in sightings], absences, decision=row.decision)
-    verdict = judge(subject, list(_rounds(observations)), listing)
+    verdict = Mistrials(judge)(subject, list(_rounds(observations)), listing)
     published, replayed = f"{row.state}/{row.rule}", f"{verdict.state}/{verdict.rule}"
     if published != replayed:
         yield Difference(str(row.indicator), name, published, replayed)

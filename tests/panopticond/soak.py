@@ -2,8 +2,7 @@
 
 The real store, window, round, judge and schedule step under a clock that jumps to whatever is due next; the probes
 answer from memory, half of the indicators dying and some coming back. Exit 1 when memory or descriptors grew, a window
-of an indicator and vantage holds other than four checks, or a check came early by more than its jitter (but for the one
-that completes a day of darkness, which a rule of the judge turns on).
+of an indicator and vantage holds other than four checks, or a check came early by more than its jitter.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from panopticond.judge.verdict import Listing, judge
 from panopticond.model import Indicator, Observation
 from panopticond.probe.guard import must_not_fetch
 from panopticond.probe.round import Prober, Probes, TldPlan
-from panopticond.schedule import Checked, Duty, check_once, decisive
+from panopticond.schedule import Checked, Duty, check_once
 from panopticond.store.sqlite import open_store
 from panopticond.window import Window
 
@@ -34,8 +33,6 @@ START = dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC)
 WINDOW = dt.timedelta(hours=24)
 VANTAGES = ("near", "far")
 AT_ONCE = 64
-ON_TURN = dt.timedelta(minutes=10)
-"""A check this near to the end of a day of darkness was brought forward for it."""
 
 
 class Clock:
@@ -108,7 +105,6 @@ class Figures(msgspec.Struct):
 async def soak(duty: Duty, clock: Clock, indicators: int, windows: int, store: Path) -> Figures:
     """Run the windows and count; ``duty`` must have every indicator in its window already."""
     made: dict[int, array[float]] = defaultdict(lambda: array("d"))
-    forward: set[tuple[int, float]] = set()
     figures = Figures(indicators, windows)
 
     async def one(number: int) -> None:
@@ -116,9 +112,6 @@ async def soak(duty: Duty, clock: Clock, indicators: int, windows: int, store: P
         assert checked is not None
         assert {seen.vantage for seen in checked.round.of("web")} == set(VANTAGES)
         made[number].append(checked.round.at.timestamp())
-        before = checked.before.verdict
-        if before is not None and (turn := decisive(before)) is not None and abs(turn - checked.round.at) < ON_TURN:
-            forward.add((number, checked.round.at.timestamp()))  # it completes a day of darkness: brought forward
         figures.rounds += 1
 
     # A first window begins once every first check was made: minutes.
@@ -137,9 +130,7 @@ async def soak(duty: Duty, clock: Clock, indicators: int, windows: int, store: P
     day, last = WINDOW.total_seconds(), (START + dt.timedelta(minutes=5) + windows * WINDOW).timestamp()
     for number, times in made.items():
         earliest = day / 4 - duty.window.jitter_seconds(number) - 0.001
-        figures.early += sum(
-            later - earlier < earliest and (number, later) not in forward for earlier, later in pairwise(times)
-        )
+        figures.early += sum(later - earlier < earliest for earlier, later in pairwise(times))
         # Every rolling window that begins with a check and ends within the run: four, or a fifth by the jitter's drift.
         for begin in (at for at in times if at + day <= last):
             figures.wrong_windows += sum(begin <= at < begin + day for at in times) not in (4, 5)

@@ -13,7 +13,7 @@ import trio.testing
 from panopticond.judge.verdict import Listing
 from panopticond.model import DomainRecord, Indicator, Observation, Round, Sighting, State, Subject, Verdict
 from panopticond.probe.round import Extras
-from panopticond.schedule import Bell, Checked, Duty, FeedMeta, carry_over, check_once, listing_of, probe_due
+from panopticond.schedule import Bell, Checked, Duty, FeedMeta, carry_over, check_once, dark_day, listing_of, probe_due
 from panopticond.shared.clock import Clock
 from panopticond.shared.errors import StoreError
 from panopticond.store.interface import Standing, Watch
@@ -126,6 +126,26 @@ async def test_everything_is_checked_four_times_a_day_and_recorded(store: Sqlite
         domain = await store.domain(standing.subject.domain)
         assert domain is not None
         assert domain.delegation is not None
+
+
+def test_the_rounds_of_a_dark_day_come_evenly_from_the_first() -> None:
+    """While a dark page is not yet a day dark, its checks keep to the first dark round; no other state asks for that."""
+    dark = Verdict("unreachable", "dark-this-round", NOW, NOW + 6 * HOUR)
+    assert dark_day(dark) == NOW
+    assert dark_day(msgspec.structs.replace(dark, rule="no-address-this-round")) == NOW
+    assert dark_day(msgspec.structs.replace(dark, at=NOW + DAY)) is None
+    for rule in ("live-at-a-vantage", "dark-four-rounds-one-day", "no-rule", "gone-from-zone"):
+        assert dark_day(msgspec.structs.replace(dark, rule=rule)) is None
+
+
+def test_what_was_last_known_survives_a_verdict_that_failed() -> None:
+    """A verdict that could not be reached shows the last one that was, from however many rounds before."""
+    known = Verdict("active", "live-at-a-vantage", NOW, NOW, last_active=NOW)
+    failed = carry_over(known, Verdict("indeterminate", "could-not-judge", NOW + HOUR, NOW + HOUR))
+    assert (failed.last_known, failed.last_known_at, failed.last_active) == ("active", NOW, NOW)
+    again = carry_over(failed, Verdict("indeterminate", "could-not-judge", NOW + 2 * HOUR, NOW + 2 * HOUR))
+    assert (again.last_known, again.last_known_at) == ("active", NOW)
+    assert carry_over(failed, known).last_known is None
 
 
 async def test_something_new_wakes_the_loop(store: SqliteStore) -> None:

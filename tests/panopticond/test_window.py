@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from panopticond.coverage import Coverage
 from panopticond.model import Verdict
 from panopticond.store.interface import Watch
-from panopticond.window import Coverage, Window, checks_expected, worth_asking
+from panopticond.window import Window, checks_expected, worth_asking
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -159,8 +160,8 @@ def test_coverage_counts_checks_never_made_once_for_every_interval() -> None:
     planned.add(fresh(1), NOW)
     planned.add(fresh(2), NOW)
     planned.due(NOW + HOUR, 1)
-    assert planned.coverage(NOW + HOUR) == Coverage(2, 0, 2)
-    assert planned.coverage(NOW + 30 * HOUR) == Coverage(8, 0, 8)
+    assert planned.coverage(NOW + HOUR) == Coverage(2, 0, 2, 0, 2, 0, {"late": 2})
+    assert planned.coverage(NOW + 30 * HOUR) == Coverage(8, 0, 8, 0, 2, 0, {"late": 2})
 
 
 def test_coverage_counts_a_late_check_late_with_all_it_missed() -> None:
@@ -169,7 +170,7 @@ def test_coverage_counts_a_late_check_late_with_all_it_missed() -> None:
     planned.add(fresh(1), NOW)
     planned.due(NOW + 14 * HOUR, 1)
     planned.done(1, NOW + 13 * HOUR + 10 * MINUTE)
-    assert planned.coverage(NOW + 14 * HOUR) == Coverage(3, 0, 3)
+    assert planned.coverage(NOW + 14 * HOUR) == Coverage(3, 0, 3, 0, 1, 0, {"late": 1})
 
 
 def test_coverage_shows_downtime_before_the_process_began() -> None:
@@ -177,7 +178,7 @@ def test_coverage_shows_downtime_before_the_process_began() -> None:
     planned = window()
     for number in range(10):
         planned.add(Watch(number, NOW - 90 * HOUR, NOW - 7 * HOUR, check=True), NOW)
-    assert planned.coverage(NOW) == Coverage(10, 0, 10)
+    assert planned.coverage(NOW) == Coverage(10, 0, 10, 0, 10, 0, {"late": 10})
 
 
 def test_coverage_forgets_what_is_older_than_the_window() -> None:
@@ -267,19 +268,73 @@ def test_checks_expected_counts_intervals_and_the_first_check() -> None:
     assert checks_expected(NOW + 30 * HOUR, NOW, NOW + 24 * HOUR, **day) == 0
 
 
-def test_a_round_can_bring_the_next_one_forward_and_never_back() -> None:
-    """Sooner than its turn, when a rule turns on it; a time gone by or later than its turn changes nothing."""
-    start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    for hours, expected in ((2, 2.0), (-1, None), (9, None)):
-        window = Window(86400, 4, 300)
-        window.add(Watch(id=7, recorded=start, last_round=None, check=True), start)
-        window.due(start + dt.timedelta(hours=1), 1)
-        at = start + dt.timedelta(hours=1)
-        window.done(7, at, sooner=at + dt.timedelta(hours=hours))
-        due = window.next_due()
+def dark_run(number: int, lateness: list[float]) -> tuple[Window, list[dt.datetime]]:
+    """The rounds of an indicator that is dark from its first one on, each made so many seconds after it came due."""
+    planned = window()
+    planned.add(fresh(number), NOW)
+    made: list[dt.datetime] = []
+    for seconds in lateness:
+        due = planned.next_due()
         assert due is not None
-        after = (due - at).total_seconds() / 3600
-        assert abs(after - expected) < 0.01 if expected is not None else 5 < after < 6
+        now = due + dt.timedelta(seconds=seconds)
+        assert planned.due(now, 9) == [number]
+        made.append(now)
+        planned.done(number, now, even=made[0] if now - made[0] < 24 * HOUR else None)
+    return planned, made
+
+
+@given(
+    st.integers(min_value=0, max_value=2**62),
+    st.lists(st.floats(min_value=0, max_value=216), min_size=10, max_size=10),
+)
+def test_five_even_rounds_span_a_day_and_none_is_early(number: int, lateness: list[float]) -> None:
+    """However late each is made within its jitter: the fifth is a whole day after the first, and on time."""
+    planned, made = dark_run(number, lateness)
+    early = dt.timedelta(seconds=planned.jitter_seconds(number))
+    assert dt.timedelta(hours=24) <= made[4] - made[0] <= 24 * HOUR + dt.timedelta(seconds=217)
+    assert min(later - earlier for earlier, later in pairwise(made)) >= 6 * HOUR - early - dt.timedelta(milliseconds=2)
+    assert max(later - earlier for earlier, later in pairwise(made)) <= 6 * HOUR + early + dt.timedelta(seconds=217)
+    coverage = planned.coverage(made[-1])
+    assert (coverage.late, coverage.whole) == (0, 1)
+
+
+def test_an_even_round_made_too_late_is_followed_in_its_turn() -> None:
+    """A round an hour late is followed by one an interval later, not five hours later, nor eleven."""
+    _, made = dark_run(7, [0, 3600, 0, 0])
+    assert 5 * HOUR < made[2] - made[1] < 6 * HOUR
+
+
+def test_coverage_tells_made_from_checked_and_names_the_cause() -> None:
+    """A round that saw nothing was made on time; its indicator is not whole until a window later."""
+    planned = window()
+    for number in range(4):
+        planned.add(fresh(number), NOW)
+    at = NOW + 5 * MINUTE
+    for number in planned.due(at, 9):
+        planned.done(number, at, unchecked="vantage near: proxy-407" if number < 2 else "")
+    coverage = planned.coverage(at)
+    assert (coverage.on_time, coverage.late, coverage.unchecked) == (4, 0, 2)
+    assert (coverage.indicators, coverage.whole, coverage.share) == (4, 2, 0.5)
+    assert coverage.causes == {"vantage near: proxy-407": 2}
+    run(planned, at, at + 23 * HOUR)
+    assert planned.coverage(at + 23 * HOUR).whole == 2
+    run(planned, at + 23 * HOUR, at + 25 * HOUR)
+    assert planned.coverage(at + 25 * HOUR).whole == 4
+    assert planned.coverage(at + 25 * HOUR).causes == {}
+
+
+def test_what_is_forgotten_leaves_the_coverage() -> None:
+    """An indicator watched no more is neither whole nor missing."""
+    planned = window()
+    for number in range(2):
+        planned.add(fresh(number), NOW)
+    for number in planned.due(NOW + 5 * MINUTE, 9):
+        planned.done(number, NOW + 5 * MINUTE, unchecked="Quad9: timeout")
+    planned.forget(0)
+    coverage = planned.coverage(NOW + 5 * MINUTE)
+    assert (coverage.indicators, coverage.whole, coverage.causes) == (1, 0, {"Quad9: timeout": 1})
+    planned.forget(1)
+    assert planned.coverage(NOW + 5 * MINUTE).share is None
 
 
 def test_a_check_that_came_to_nothing_is_due_again_and_stays_missed() -> None:
@@ -290,9 +345,9 @@ def test_a_check_that_came_to_nothing_is_due_again_and_stays_missed() -> None:
     assert planned.due(at, 1) == [1]
     planned.postpone(1, at + 2 * MINUTE)
     assert planned.due(at + MINUTE, 1) == []
-    assert planned.coverage(at + MINUTE) == Coverage(1, 0, 1)
+    assert planned.coverage(at + MINUTE) == Coverage(1, 0, 1, 0, 1, 0, {"late": 1})
     assert planned.due(at + 2 * MINUTE, 1) == [1]
-    assert planned.coverage(at + 3 * MINUTE) == Coverage(1, 0, 1)
+    assert planned.coverage(at + 3 * MINUTE) == Coverage(1, 0, 1, 0, 1, 0, {"late": 1})
     planned.done(1, at + 2 * MINUTE)
     assert planned.coverage(at + 3 * MINUTE).due == 1
     planned.postpone(1, at)  # not in flight: nothing happens
