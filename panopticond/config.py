@@ -13,6 +13,7 @@ import msgspec
 from panopticond.config_rules import check as check  # noqa: PLC0414 - part of what a configuration is
 from panopticond.model import Absence, Licence, Threat, Trust
 from panopticond.shared.clock import ClockSettings
+from panopticond.shared.names import ascii_name
 from panopticond.shared.settings import Delay, Duration, convert, read_toml
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
@@ -298,15 +299,26 @@ def read(path: Path) -> Config:
 
 
 def tlds(config: Config) -> list[Tld]:
-    """One Tld a name, groups applied: what a TLD leaves out comes from the group that names it."""
+    """One Tld a name, groups applied: what a TLD leaves out comes from the group that names it.
+
+    Names are written as they are compared: lower-case A-labels without a final dot.
+    """
     single = []
     for tld in config.tld:
         for name in [tld.name] if tld.name else tld.names:
             merged = msgspec.structs.replace(tld, name=name, names=())
             for group in (group for group in config.group if name in group.names):
                 merged = _inherit(merged, group)
-            single.append(merged)
+            single.append(_normalised(merged))
     return single
+
+
+def _normalised(tld: Tld) -> Tld:
+    names = {
+        key: tuple(ascii_name(one) for one in getattr(tld, key))
+        for key in ("suffixes", "registry_zones", "shared_services", "critical", "hold_ns")
+    }
+    return msgspec.structs.replace(tld, **names)
 
 
 def _inherit(tld: Tld, group: Group) -> Tld:

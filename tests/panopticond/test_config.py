@@ -9,7 +9,9 @@ import pytest
 
 from panopticond.config import Config, check, read, tlds
 from panopticond.shared.errors import ConfigurationError
+from panopticond.shared.names import Names
 from panopticond.shared.settings import convert
+from panopticond.wiring import policy
 
 VANTAGES = [{"name": "a", "country": "NZ"}, {"name": "b", "country": "DE"}]
 
@@ -111,6 +113,23 @@ def test_a_group_gives_what_its_tlds_leave_out() -> None:
     }
     found = {tld.name: (tld.publish_at, tld.timezone) for tld in tlds(config(**given))}
     assert found == {"zz": ("09:00", "Pacific/Auckland"), "yy": ("03:00", "Pacific/Auckland"), "xx": ("06:00", "UTC")}
+
+
+def test_names_are_compared_as_the_zone_writes_them() -> None:
+    """Capitals and U-labels in suffixes, zones, services, critical names and hold servers mean the same names."""
+    written = {
+        "name": "zz",
+        "suffixes": ["ZZ", "Com.ZZ", "b\u00fccher.zz"],
+        "registry_zones": ["COM.zz"],
+        "shared_services": ["Pages.ZZ"],
+        "critical": ["Bank.zz"],
+        "hold_ns": ["NS.Hold.Example"],
+    }
+    (tld,) = tlds(config(tld=[written]))
+    assert tld.suffixes == ("zz", "com.zz", "xn--bcher-kva.zz")
+    assert (tld.registry_zones, tld.shared_services) == (("com.zz",), ("pages.zz",))
+    assert (tld.critical, tld.hold_ns) == (("bank.zz",), ("ns.hold.example",))
+    assert Names([policy(tld)]).registered_domain("www.shop.com.zz") == "shop.com.zz"
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
