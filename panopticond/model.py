@@ -146,7 +146,7 @@ class Round(msgspec.Struct, frozen=True, gc=False):
 
     def of(self, kind: Kind) -> tuple[Observation, ...]:
         """This round's observations of a kind."""
-        return tuple(observation for observation in self.observations if observation.kind == kind)
+        return tuple([observation for observation in self.observations if observation.kind == kind])
 
 
 class Subject(msgspec.Struct, frozen=True, gc=False):

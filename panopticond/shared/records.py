@@ -9,11 +9,12 @@ backslash, because MariaDB would interpret one. Described for people in docs/ref
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import math
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
@@ -34,9 +35,8 @@ INFLATED_LIMIT_BYTES = 16 << 30
 CHUNK_BYTES = 1 << 20
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9!*'(),\-./:;?@_~ $]+")
-_EQUALS, _AND = "\x00", "\x01"
-"""Stand for ``=`` and ``&`` while a whole detail is encoded at once."""
-_UNSAFE_WHOLE = re.compile(r"[^A-Za-z0-9!*'(),\-./:;?@_~ $\x00\x01]+")
+_REMEMBERED, _REMEMBERED_CHARACTERS = 4096, 512
+"""Pairs of details kept as encoded, and how long the value of one may be: two megabytes together at the most."""
 _BAD = re.compile(r"[^ -\[\]-~]+")
 _TEXT = r"'([ -&(-\[\]-~]*+(?:''[ -&(-\[\]-~]*+)*+)'"
 _INTEGER = r"(0|-?[1-9][0-9]{0,17})"
@@ -71,30 +71,34 @@ def plain(text: str) -> str:
     return _BAD.sub(_percent, text)
 
 
-def write_records(tables: Mapping[str, Iterable[msgspec.Struct | str]]) -> Iterator[bytes]:
+def write_records(tables: Mapping[str, Iterable[msgspec.Struct | bytes]]) -> Iterator[bytes]:
     """The bytes of a records.sql, in pieces; tables in format order, rows in the order given.
 
-    A row may also be given as its text, ``(value,value)`` as :func:`sql_text` writes values. Raises ``ValueError``
-    for a value longer than ``TEXT_LIMIT`` or a float that is no number; text is put through :func:`plain`, so
-    what a caller gives and what a reader gets differ only where it was not plain already.
+    ``bytes`` among a table's rows are whole INSERTs, as :func:`insert` makes them, or pieces of such. Raises
+    ``ValueError`` for a value longer than ``TEXT_LIMIT`` or a float that is no number; text is put through
+    :func:`plain`, so what a caller gives and what a reader gets differ only where it was not plain already.
     """
     yield header().encode("ascii")
     for table, row in TABLES.items():
         writers = [_writer(kind) for _, kind, _ in columns(row)]
-        opening = f"INSERT INTO {table} VALUES\n"
         batch: list[str] = []
         for item in tables.get(table, ()):
-            if isinstance(item, str):
-                batch.append(item)
-            else:
-                values = zip(writers, msgspec.structs.astuple(item), strict=True)
-                batch.append("(" + ",".join([write(value) for write, value in values]) + ")")
+            if isinstance(item, bytes):
+                yield item
+                continue
+            values = zip(writers, msgspec.structs.astuple(item), strict=True)
+            batch.append("(" + ",".join([write(value) for write, value in values]) + ")")
             if len(batch) == ROWS_PER_INSERT:
-                yield (opening + ",\n".join(batch) + ";\n").encode("ascii")
+                yield insert(table, batch)
                 batch = []
         if batch:
-            yield (opening + ",\n".join(batch) + ";\n").encode("ascii")
+            yield insert(table, batch)
     yield TRAILER.encode("ascii")
+
+
+def insert(table: str, rows: Sequence[str]) -> bytes:
+    """One INSERT of at most ``ROWS_PER_INSERT`` rows, each ``(value,value)`` as :func:`sql_text` writes values."""
+    return (f"INSERT INTO {table} VALUES\n" + ",\n".join(rows) + ";\n").encode("ascii")
 
 
 def _writer(kind: str) -> Callable[[Any], str]:
@@ -188,10 +192,20 @@ def open_records(path: Path, opened: BinaryIO | None = None) -> BinaryIO:
 
 def encode_detail(detail: Mapping[str, str]) -> str:
     """An observation's detail as one text: ``key=value`` percent-encoded (UTF-8), sorted by key, joined by ``&``."""
-    whole = _AND.join([f"{key}{_EQUALS}{detail[key]}" for key in sorted(detail)])
-    if whole.count(_EQUALS) + whole.count(_AND) < 2 * len(detail):  # neither stands in a key or value
-        return _UNSAFE_WHOLE.sub(_percent, whole).replace(_EQUALS, "=").replace(_AND, "&")
-    return "&".join([f"{_quoted(key)}={_quoted(detail[key])}" for key in sorted(detail)])
+    return "&".join(
+        [
+            _known_pair(key, value) if len(value) <= _REMEMBERED_CHARACTERS else _pair(key, value)
+            for key, value in sorted(detail.items())
+        ]
+    )
+
+
+def _pair(key: str, value: str) -> str:
+    return f"{_UNSAFE.sub(_percent, key)}={_UNSAFE.sub(_percent, value)}"
+
+
+_known_pair = functools.lru_cache(maxsize=_REMEMBERED)(_pair)
+"""The same; most of what is seen of a name is what was seen of it six hours before."""
 
 
 def decode_detail(text: str) -> dict[str, str]:
@@ -203,10 +217,6 @@ def decode_detail(text: str) -> dict[str, str]:
             raise ValueError(f"{key[:40]!r} is no key=value pair")
         found[_decode(key)] = _decode(value)
     return found
-
-
-def _quoted(text: str) -> str:
-    return _UNSAFE.sub(_percent, text)
 
 
 def _percent(match: re.Match[str]) -> str:

@@ -86,14 +86,7 @@ class _Desk:
                 continue
             self.by_domain[domain, item.veiled].append(item)
             _count(self.counts, standing, rounds, terms, watched=number in self._watched)
-            identifier = item.id(veil)
-            self.spool.add(
-                [
-                    rows.observation_text(identifier, round_.at, veil.observation(seen) if item.veiled else seen)
-                    for round_ in rounds
-                    for seen in round_.observations
-                ]
-            )
+            self.spool.add(rows.observation_texts(item.id(veil), rounds, veil if item.veiled else None))
 
 
 async def build(

@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from panopticond.judge.classify import Classification
 from panopticond.judge.registration import began
-from panopticond.model import DomainRecord, Incident, Licence, Observation, Scope, Sighting, Subject, Verdict, public_id
+from panopticond.model import (
+    DomainRecord,
+    Incident,
+    Licence,
+    Observation,
+    Round,
+    Scope,
+    Sighting,
+    Subject,
+    Verdict,
+    public_id,
+)
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.records import encode_detail, sql_text
 from panopticond.shared.tables import (
@@ -32,6 +43,8 @@ VALUE_LIMIT = 1_000
 DETAIL_LIMIT = 16_000
 """Characters of one encoded detail; a longer one has each of its values cut."""
 TARGET_LIMIT = 16_000
+_KNOWN_LIMIT = 1_000
+"""Characters of a target that is remembered for the next rounds."""
 
 
 class Judged(msgspec.Struct, frozen=True, gc=False):
@@ -204,18 +217,35 @@ def sighting_rows(item: Judged, veil: Veil) -> list[SightingRow]:
     ]
 
 
-def observation_text(identifier: str, round_at: dt.datetime, seen: Observation) -> str:
-    """One observation of a round as the text of its row in records.sql; there are millions, so no struct is made.
+def observation_texts(identifier: str, rounds: Sequence[Round], veil: Veil | None = None) -> list[str]:
+    """The observations of an indicator's rounds, each as the text of its row; there are millions, so no struct is made.
 
-    A detail of monstrous length is cut, value by value.
+    ``veil``: where they must not tell what was observed.
     """
-    detail = encode_detail(seen.detail)
-    if len(detail) > DETAIL_LIMIT:
-        detail = encode_detail({key: value[:VALUE_LIMIT] for key, value in seen.detail.items()})[:DETAIL_LIMIT]
-    return (
-        f"('{identifier}','{stamp(round_at)}','{seen.kind}',{sql_text(seen.target[:TARGET_LIMIT])},"
-        f"{sql_text(seen.vantage)},'{stamp(seen.at)}',{sql_text(seen.outcome)},{sql_text(detail)})"
-    )
+    found = []
+    for round_ in rounds:
+        head = f"('{identifier}','{stamp(round_.at)}','"
+        for observation in round_.observations:
+            seen = observation if veil is None else veil.observation(observation)
+            target = seen.target
+            target = _known_text(target) if len(target) <= _KNOWN_LIMIT else sql_text(target[:TARGET_LIMIT])
+            found.append(
+                f"{head}{seen.kind}',{target},{_known_text(seen.vantage)},'{stamp(seen.at)}',"
+                f"{_known_text(seen.outcome)},'{_detail_text(seen.detail) if seen.detail else ''}')"
+            )
+    return found
+
+
+def _detail_text(detail: Mapping[str, str]) -> str:
+    """Between quotes of SQL; one of monstrous length is cut, value by value."""
+    text = encode_detail(detail)
+    if len(text) > DETAIL_LIMIT:
+        text = encode_detail({key: value[:VALUE_LIMIT] for key, value in detail.items()})[:DETAIL_LIMIT]
+    return text.replace("'", "''") if "'" in text else text  # else it is plain: every odd character is encoded
+
+
+_known_text = functools.lru_cache(maxsize=1024)(sql_text)
+"""Targets, vantages and outcomes come again in every round."""
 
 
 def domain_row(
