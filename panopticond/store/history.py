@@ -11,14 +11,13 @@ import datetime as dt
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
 
-import apsw
 import msgspec
 
 from panopticond.model import Round, Verdict
 from panopticond.shared.errors import StoreError
 from panopticond.store.rows import micros, moment, observation_rows, rounds_of, to_json
+from panopticond.store.sql import Sql, first
 from panopticond.window import worth_asking
 
 _SELECT = (
@@ -28,33 +27,32 @@ _SELECT = (
 )
 
 
-def rounds(connection: apsw.Connection, numbers: Sequence[int], since: dt.datetime | None) -> dict[int, list[Round]]:
+def rounds(sql: Sql, numbers: Sequence[int], since: dt.datetime | None) -> dict[int, list[Round]]:
     """The retained rounds of indicators, oldest first, from ``since`` on, and the first validated one always."""
     start = -(1 << 62) if since is None else micros(since)
     found: dict[int, list[Round]] = {number: [] for number in numbers}
-    rows: Any = connection.executemany(_SELECT, [(number, start) for number in numbers])
+    rows = sql.each(_SELECT, [(number, start) for number in numbers])
     for number, group in groupby(rows, key=itemgetter(0)):
         found[number] = rounds_of(row[1:] for row in group)
     return found
 
 
-def record_round(
-    connection: apsw.Connection, number: int, round_: Round, verdict: Verdict, began: dt.datetime | None = None
-) -> None:
+def record_round(sql: Sql, number: int, round_: Round, verdict: Verdict, began: dt.datetime | None = None) -> None:
     """One round and its verdict; the first active one since ``began`` is the first validated one."""
     at = micros(round_.at)
-    row = connection.execute("SELECT recorded, last_round FROM indicator WHERE id = ?", (number,)).fetchone()
-    if row is None:
+    rows = sql.rows("SELECT recorded FROM indicator WHERE id = ?", (number,))
+    if not rows:
         raise StoreError(f"indicator {number} is not in the store; a round of it cannot be kept")
-    connection.execute("DELETE FROM observation WHERE indicator_id = ? AND round_at = ?", (number, at))
-    connection.executemany(
+    sql.change("DELETE FROM observation WHERE indicator_id = ? AND round_at = ?", (number, at))
+    sql.change_each(
         "INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", list(observation_rows(number, round_))
     )
-    watched = worth_asking(verdict, moment(row[0]), listed=_is_listed(connection, number))
-    connection.execute(
+    watched = worth_asking(verdict, moment(rows[0][0]), listed=_is_listed(sql, number))
+    sql.change(
         "UPDATE indicator SET verdict = ?2, watched = ?3, "
-        "previous_round = CASE WHEN last_round IS NOT ?4 THEN last_round ELSE previous_round END, last_round = ?4, "
-        "first_validated = CASE WHEN ?5 AND coalesce(first_validated, ?6) <= ?6 THEN ?4 ELSE first_validated END "
+        "previous_round = CASE WHEN last_round IS DISTINCT FROM ?4 THEN last_round ELSE previous_round END, "
+        "last_round = ?4, "
+        "first_validated = CASE WHEN ?5 = 1 AND coalesce(first_validated, ?6) <= ?6 THEN ?4 ELSE first_validated END "
         "WHERE id = ?1",
         (
             number,
@@ -67,12 +65,14 @@ def record_round(
     )
 
 
-def _is_listed(connection: apsw.Connection, number: int) -> bool:
-    row = connection.execute(
-        "SELECT 1 FROM feed CROSS JOIN sighting ON feed_id = feed.id AND indicator_id = ? AND ended IS NULL LIMIT 1",
-        (number,),
-    ).fetchone()
-    return row is not None
+def _is_listed(sql: Sql, number: int) -> bool:
+    return bool(
+        sql.rows(
+            "SELECT 1 FROM feed CROSS JOIN sighting ON feed_id = feed.id AND indicator_id = ? AND ended IS NULL "
+            "LIMIT 1",
+            (number,),
+        )
+    )
 
 
 class Stretch(msgspec.Struct, frozen=True):
@@ -82,36 +82,32 @@ class Stretch(msgspec.Struct, frozen=True):
     last: int | None
 
 
-def thin(connection: apsw.Connection, before: dt.datetime, after: int, size: int) -> Stretch:
+def thin(sql: Sql, before: dt.datetime, after: int, size: int) -> Stretch:
     """Thin the ``size`` indicators whose row numbers follow ``after``; ``last`` is None at the end.
 
     An indicator nobody asks any more, whose last round is older than ``before``, goes altogether; its incident stays.
     """
-    rows = list(
-        connection.execute(
-            "SELECT id, min(?1, previous_round), first_validated, watched = 0 AND decision IS NULL AND last_round < ?1 "
-            "FROM indicator WHERE id > ?2 ORDER BY id LIMIT ?3",
-            (micros(before), after, size),
-        )
+    rows = sql.rows(
+        "SELECT id, CASE WHEN previous_round < ?1 THEN previous_round WHEN previous_round IS NOT NULL THEN ?1 END, "
+        "first_validated, watched = 0 AND decision IS NULL AND last_round < ?1 "
+        "FROM indicator WHERE id > ?2 ORDER BY id LIMIT ?3",
+        (micros(before), after, size),
     )
-    changes = connection.total_changes()
-    connection.executemany(
-        "DELETE FROM observation WHERE indicator_id = ? AND round_at < ? AND round_at IS NOT ?",
+    dropped = sql.change_each(
+        "DELETE FROM observation WHERE indicator_id = ? AND round_at < ? AND round_at IS DISTINCT FROM ?",
         [row[:3] for row in rows if row[1] is not None],
     )
-    connection.executemany("DELETE FROM observation WHERE indicator_id = ?", [(row[0],) for row in rows if row[3]])
-    dropped = connection.total_changes() - changes
-    _forget(connection, [row[0] for row in rows if row[3]])
+    over = [(row[0],) for row in rows if row[3]]
+    dropped += sql.change_each("DELETE FROM observation WHERE indicator_id = ?", over)
+    _forget(sql, [number for (number,) in over])
     return Stretch(dropped, rows[-1][0] if len(rows) == size else None)
 
 
-def _forget(connection: apsw.Connection, numbers: Sequence[int]) -> None:
+def _forget(sql: Sql, numbers: Sequence[int]) -> None:
     """Take indicators out of the store, ended sightings with them, and domains nobody else names."""
     for number in numbers:
-        domain = connection.execute("DELETE FROM indicator WHERE id = ? RETURNING domain", (number,)).get
-        connection.execute(
-            "DELETE FROM sighting WHERE indicator_id = ? AND feed_id IN (SELECT id FROM feed)", (number,)
-        )
-        connection.execute(
+        domain = first(sql, "DELETE FROM indicator WHERE id = ? RETURNING domain", (number,))
+        sql.change("DELETE FROM sighting WHERE indicator_id = ? AND feed_id IN (SELECT id FROM feed)", (number,))
+        sql.change(
             "DELETE FROM domain WHERE name = ?1 AND NOT EXISTS (SELECT 1 FROM indicator WHERE domain = ?1)", (domain,)
         )

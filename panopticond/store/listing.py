@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-import apsw
 import msgspec
 
 from panopticond.model import Indicator, Scope
@@ -18,36 +17,35 @@ from panopticond.shared.errors import StoreError
 from panopticond.store import lookup
 from panopticond.store.interface import FeedHealth, Watch
 from panopticond.store.rows import identity, micros, to_json, watch_of
+from panopticond.store.sql import Row, Sql, first
 
 _HEALTH = msgspec.json.Decoder(FeedHealth)
 
 
-def record_listing(
-    connection: apsw.Connection, secret: bytes, feed: str, seen: dt.datetime, batch: Sequence[Indicator]
-) -> list[Watch]:
+def record_listing(sql: Sql, secret: bytes, feed: str, seen: dt.datetime, batch: Sequence[Indicator]) -> list[Watch]:
     """Upsert a batch of a feed's indicators; returns the watches of those that are new or watched again."""
-    at, feed_id = micros(seen), feed_number(connection, feed)
+    at, feed_id = micros(seen), feed_number(sql, feed)
     numbered = [(identity(secret, item.uri or item.host), item) for item in batch]
     named = dict(numbered)
     numbers = sorted(named)
     known = {
         row[0]: row
-        for row in connection.executemany(
+        for row in sql.each(
             "SELECT id, key, domain, tld, scope, altered, watched FROM indicator WHERE id = ?",
             [(number,) for number in numbers],
         )
     }
     fresh = [number for number in numbers if number not in known]
-    connection.executemany(
+    sql.change_each(
         "INSERT INTO indicator (id, key, is_uri, host, domain, tld, scope, altered, recorded) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",  # another host's feed may list it just now
         [
             (number, it.key, it.uri is not None, it.host, it.domain, it.tld, it.scope, it.altered, at)
             for number in fresh
             for it in (named[number],)
         ],
     )
-    again = _update_changed(connection, named, known)
+    again = _update_changed(sql, named, known)
     sightings = (
         [(number, named[number].threat, named[number].source_id) for number in numbers]
         if len(named) == len(batch)  # else a URI is listed twice, for two threats perhaps
@@ -56,35 +54,34 @@ def record_listing(
             for where, source_id in sorted({(n, it.threat): it.source_id for n, it in numbered}.items())
         ]
     )
-    connection.executemany(
+    sql.change_each(
         "INSERT INTO sighting (feed_id, indicator_id, threat, first, last, source_id) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET last = max(last, excluded.last), ended = NULL, "
-        "source_id = coalesce(excluded.source_id, source_id)",
+        "ON CONFLICT (feed_id, indicator_id, threat) DO UPDATE SET ended = NULL, "
+        "last = CASE WHEN sighting.last < excluded.last THEN excluded.last ELSE sighting.last END, "
+        "source_id = coalesce(excluded.source_id, sighting.source_id)",
         [(feed_id, number, threat, at, at, source_id) for number, threat, source_id in sightings],
     )
     return [Watch(number, seen, None, check=True) for number in fresh] + [
         watch_of(row)
-        for row in connection.executemany(
+        for row in sql.each(
             "UPDATE indicator SET watched = 1 WHERE id = ? RETURNING id, recorded, last_round, watched",
             [(number,) for number in again],
         )
     ]
 
 
-def _update_changed(
-    connection: apsw.Connection, named: dict[int, Indicator], known: dict[int, tuple[apsw.SQLiteValue, ...]]
-) -> list[int]:
+def _update_changed(sql: Sql, named: dict[int, Indicator], known: dict[int, Row]) -> list[int]:
     """Carry a changed suffix policy or a mask into stored rows; returns the numbers nobody was asking any more."""
     again = []
     for number, (_, key, domain, tld, scope, altered, watched) in known.items():
         item = named[number]
         if key != (item.uri or item.host):  # 2^-63 a pair: never by accident, and nobody outside has the secret
             raise StoreError(f"two indicators have the number {number}; restore the newest backup and report this")
-        if domain != item.domain and _proven(connection, str(domain), item.domain):
+        if domain != item.domain and _proven(sql, str(domain), item.domain):
             item = msgspec.structs.replace(item, domain=str(domain), scope=scope)
         if domain != item.domain or scope != item.scope or tld != item.tld or (item.altered and not altered):
-            connection.execute(
-                "UPDATE indicator SET domain = ?, tld = ?, scope = ?, altered = max(altered, ?) WHERE id = ?",
+            sql.change(
+                "UPDATE indicator SET domain = ?, tld = ?, scope = ?, altered = altered | ? WHERE id = ?",
                 (item.domain, item.tld, item.scope, item.altered, number),
             )
         if not watched:
@@ -92,60 +89,64 @@ def _update_changed(
     return again
 
 
-def _proven(connection: apsw.Connection, domain: str, policy: str) -> bool:
+def _proven(sql: Sql, domain: str, policy: str) -> bool:
     """Whether a stored domain below the policy's is a referral's owner: then a record of its own is kept."""
-    return domain.endswith(f".{policy}") and lookup.domain(connection, domain) is not None
+    return domain.endswith(f".{policy}") and lookup.domain(sql, domain) is not None
 
 
-def regroup(connection: apsw.Connection, number: int, domain: str, scope: Scope) -> None:
+def regroup(sql: Sql, number: int, domain: str, scope: Scope) -> None:
     """Keep an indicator under another registered domain."""
-    connection.execute("UPDATE indicator SET domain = ?, scope = ? WHERE id = ?", (domain, scope, number))
+    sql.change("UPDATE indicator SET domain = ?, scope = ? WHERE id = ?", (domain, scope, number))
 
 
-def end_listing(connection: apsw.Connection, feed: str, seen: dt.datetime) -> int:
+def end_listing(sql: Sql, feed: str, seen: dt.datetime) -> int:
     """After a whole body seen at ``seen``: end this feed's sightings that were not in it; returns how many."""
-    connection.execute(
-        "UPDATE sighting SET ended = ?1, last = max(last, coalesce((SELECT touched FROM feed WHERE id = feed_id), "
-        "last)) WHERE feed_id = ?2 AND ended IS NULL AND last < ?1",
-        (micros(seen), feed_number(connection, feed)),
+    number = feed_number(sql, feed)
+    touched = first(sql, "SELECT coalesce(touched, 0) FROM feed WHERE id = ?", (number,))
+    return sql.change(
+        "UPDATE sighting SET ended = ?1, last = CASE WHEN last < ?3 THEN ?3 ELSE last END "
+        "WHERE feed_id = ?2 AND ended IS NULL AND last < ?1",
+        (micros(seen), number, touched),
     )
-    return connection.changes()
 
 
-def touch_listing(connection: apsw.Connection, feed: str, seen: dt.datetime) -> None:
+def touch_listing(sql: Sql, feed: str, seen: dt.datetime) -> None:
     """The same body again: every unended sighting of the feed was seen at ``seen``."""
-    connection.execute(
-        "UPDATE feed SET touched = max(coalesce(touched, 0), ?) WHERE id = ?",
-        (micros(seen), feed_number(connection, feed)),
+    sql.change(
+        "UPDATE feed SET touched = ?1 WHERE id = ?2 AND coalesce(touched, 0) < ?1",
+        (micros(seen), feed_number(sql, feed)),
     )
 
 
-def feed_number(connection: apsw.Connection, feed: str) -> int:
+def feed_number(sql: Sql, feed: str) -> int:
     """The row number of a feed, made on first use."""
-    connection.execute("INSERT INTO feed (name) VALUES (?) ON CONFLICT DO NOTHING", (feed,))
-    number: int = connection.execute("SELECT id FROM feed WHERE name = ?", (feed,)).get
-    return number
+    statement = "SELECT id FROM feed WHERE name = ?"
+    number = first(sql, statement, (feed,))
+    if number is None:
+        sql.change("INSERT INTO feed (name) VALUES (?) ON CONFLICT DO NOTHING", (feed,))
+        number = first(sql, statement, (feed,))
+    return int(number)
 
 
-def feed_health(connection: apsw.Connection, feed: str) -> FeedHealth:
+def feed_health(sql: Sql, feed: str) -> FeedHealth:
     """The ledger line, a NEW one when there is none."""
-    text = connection.execute("SELECT health FROM feed WHERE name = ?", (feed,)).get
+    text = first(sql, "SELECT health FROM feed WHERE name = ?", (feed,))
     return FeedHealth(feed) if text is None else _HEALTH.decode(text)
 
 
-def record_feed_health(connection: apsw.Connection, health: FeedHealth) -> None:
+def record_feed_health(sql: Sql, health: FeedHealth) -> None:
     """Replace the ledger line; a change of state goes to the history, dated by the attempt that showed it."""
-    number = feed_number(connection, health.feed)
-    if feed_health(connection, health.feed).state != health.state:
+    number = feed_number(sql, health.feed)
+    if feed_health(sql, health.feed).state != health.state:
         at = health.since or health.last_attempt
-        connection.execute(
+        sql.change(
             "INSERT INTO feed_history VALUES (?, ?, ?, ?)",
             (number, 0 if at is None else micros(at), health.state, health.reason),
         )
-    connection.execute("UPDATE feed SET health = ? WHERE id = ?", (to_json(health), number))
+    sql.change("UPDATE feed SET health = ? WHERE id = ?", (to_json(health), number))
 
 
-def all_feed_health(connection: apsw.Connection) -> list[FeedHealth]:
+def all_feed_health(sql: Sql) -> list[FeedHealth]:
     """Every ledger line, by name."""
-    rows = connection.execute("SELECT health FROM feed WHERE health IS NOT NULL ORDER BY name")
+    rows = sql.rows("SELECT health FROM feed WHERE health IS NOT NULL ORDER BY name")
     return [_HEALTH.decode(text) for (text,) in rows]

@@ -1,4 +1,4 @@
-"""Between the model's frozen values and the embedded store's columns: times, identities, observations, standings.
+"""Between the model's frozen values and the store's columns: times, identities, observations, standings.
 
 Used by the modules of SQL beside it, in both directions; a value read is equal to the value written.
 """
@@ -12,11 +12,11 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-import apsw
 import msgspec
 
 from panopticond.model import Observation, Round, Sighting, Subject, Verdict
 from panopticond.store.interface import Standing, Watch
+from panopticond.store.sql import Sql
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -97,18 +97,19 @@ def rounds_of(rows: Iterable[Sequence[Any]]) -> list[Round]:
     ]
 
 
-def sightings_of(connection: apsw.Connection, indicator_id: int) -> tuple[Sighting, ...]:
-    """Every sighting of an indicator, by feed and threat; an unended one was last seen when its feed was touched."""
-    rows = connection.execute(
-        "SELECT feed.name, threat, first, CASE WHEN ended IS NULL THEN max(last, coalesce(touched, last)) ELSE last "
-        "END, ended, source_id FROM feed CROSS JOIN sighting ON feed_id = feed.id AND indicator_id = ? "
+def sightings_of(sql: Sql, numbers: Sequence[int]) -> dict[int, tuple[Sighting, ...]]:
+    """Every sighting of indicators, by feed and threat; an unended one was last seen when its feed was touched."""
+    found: dict[int, list[Sighting]] = {number: [] for number in numbers}
+    rows = sql.each(
+        "SELECT indicator_id, feed.name, threat, first, CASE WHEN ended IS NULL AND touched > last THEN touched "
+        "ELSE last END, ended, source_id FROM feed CROSS JOIN sighting ON feed_id = feed.id AND indicator_id = ? "
         "ORDER BY feed.name, threat",
-        (indicator_id,),
+        [(number,) for number in numbers],
     )
-    return tuple(
-        Sighting(feed, threat, moment(first), moment(last), optional_moment(ended), source_id)
-        for feed, threat, first, last, ended, source_id in rows
-    )
+    for number, feed, threat, begun, last, ended, source_id in rows:
+        sighting = Sighting(feed, threat, moment(begun), moment(last), optional_moment(ended), source_id)
+        found[number].append(sighting)
+    return {number: tuple(sightings) for number, sightings in found.items()}
 
 
 def subject_of(row: Sequence[Any], sightings: Sequence[Sighting]) -> Subject:
@@ -118,18 +119,20 @@ def subject_of(row: Sequence[Any], sightings: Sequence[Sighting]) -> Subject:
     return Subject(number, key if is_uri else None, host, domain, tld, scope, threats, bool(altered))
 
 
-def standing_of(connection: apsw.Connection, row: Sequence[Any]) -> Standing:
-    """The standing in a row of ``STANDING_COLUMNS``."""
-    sightings = sightings_of(connection, row[0])
-    recorded, first_validated, verdict, decision = row[8:12]
-    return Standing(
-        subject_of(row, sightings),
-        moment(recorded),
-        verdict_of(verdict),
-        sightings,
-        optional_moment(first_validated),
-        decision,
-    )
+def standings_of(sql: Sql, rows: Sequence[Sequence[Any]]) -> list[Standing]:
+    """The standings in rows of ``STANDING_COLUMNS``."""
+    sightings = sightings_of(sql, [row[0] for row in rows])
+    return [
+        Standing(
+            subject_of(row, sightings[row[0]]),
+            moment(row[8]),
+            verdict_of(row[10]),
+            sightings[row[0]],
+            optional_moment(row[9]),
+            row[11],
+        )
+        for row in rows
+    ]
 
 
 def watch_of(row: Sequence[Any]) -> Watch:

@@ -1,64 +1,123 @@
-"""The embedded store's tables: numbered migrations as data, applied in order, each once, all in one transaction.
+"""The tables of both stores: numbered migrations as data, applied in order, each once, all in one transaction.
 
 The first thing an opened database meets. The version table holds the number of every migration applied; a database of
 a newer version, or of another program, is refused rather than guessed at. Times are microseconds since 1970, UTC,
 policy time; details, and whole values nobody selects by, are JSON (thirty times as fast to read as encoded pairs).
+
+The text is one for SQLite and PostgreSQL: words in braces stand for what the two call differently, and a statement that
+opens with a store's name is for that store alone.
 """
 
 from __future__ import annotations
 
-import apsw
+import secrets
 
 from panopticond.shared.errors import StoreError
+from panopticond.store.sql import Dialect, Sql, first
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # A keyed hash of an indicator's key is its row number: an upsert needs no text index, and nobody outside can
         # make two URIs collide without this key.
-        "CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), secret BLOB NOT NULL)",
-        "INSERT INTO identity VALUES (1, randomblob(32))",
-        "CREATE TABLE feed (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, touched INTEGER, health TEXT)",
-        "CREATE TABLE feed_history (feed_id INTEGER NOT NULL, at INTEGER NOT NULL, state TEXT NOT NULL, "
-        "reason TEXT NOT NULL)",
-        "CREATE TABLE indicator (id INTEGER PRIMARY KEY, key TEXT NOT NULL, is_uri INTEGER NOT NULL, "
-        "host TEXT NOT NULL, domain TEXT NOT NULL, tld TEXT NOT NULL, scope TEXT NOT NULL, altered INTEGER NOT NULL, "
-        "recorded INTEGER NOT NULL, watched INTEGER NOT NULL DEFAULT 1, last_round INTEGER, previous_round INTEGER, "
-        "first_validated INTEGER, verdict TEXT, decision TEXT)",
+        "CREATE TABLE identity (one {id} CHECK (one = 1), secret {bytes} NOT NULL)",
+        "CREATE TABLE feed (id {own_id}, name {text} NOT NULL UNIQUE, touched {int}, health {text})",
+        "CREATE TABLE feed_history (feed_id {int} NOT NULL, at {int} NOT NULL, state {text} NOT NULL, "
+        "reason {text} NOT NULL)",
+        "CREATE TABLE indicator (id {id}, key {text} NOT NULL, is_uri {int} NOT NULL, "
+        "host {text} NOT NULL, domain {text} NOT NULL, tld {text} NOT NULL, scope {text} NOT NULL, "
+        "altered {int} NOT NULL, recorded {int} NOT NULL, watched {int} NOT NULL DEFAULT 1, last_round {int}, "
+        "previous_round {int}, first_validated {int}, verdict {text}, decision {text}) {roomy}",
         "CREATE INDEX indicator_domain ON indicator (domain)",
+        "postgresql: CREATE INDEX indicator_tld ON indicator (tld)",  # SQLite reads the table once a publication
         # Feed first: a whole body is one stretch of the tree; an indicator's sightings are one seek a feed.
-        "CREATE TABLE sighting (feed_id INTEGER NOT NULL, indicator_id INTEGER NOT NULL, threat TEXT NOT NULL, "
-        "first INTEGER NOT NULL, last INTEGER NOT NULL, ended INTEGER, source_id TEXT, "
-        "PRIMARY KEY (feed_id, indicator_id, threat)) WITHOUT ROWID",
-        "CREATE TABLE observation (indicator_id INTEGER NOT NULL, round_at INTEGER NOT NULL, place INTEGER NOT NULL, "
-        "kind TEXT NOT NULL, target TEXT NOT NULL, vantage TEXT NOT NULL, at INTEGER NOT NULL, outcome TEXT NOT NULL, "
-        "detail TEXT NOT NULL, PRIMARY KEY (indicator_id, round_at, place)) WITHOUT ROWID",
-        "CREATE TABLE domain (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE incident (id TEXT PRIMARY KEY, tld TEXT NOT NULL, value TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE sighting (feed_id {int} NOT NULL, indicator_id {int} NOT NULL, threat {text} NOT NULL, "
+        "first {int} NOT NULL, last {int} NOT NULL, ended {int}, source_id {text}, "
+        "PRIMARY KEY (feed_id, indicator_id, threat)) {clustered}",
+        "CREATE TABLE observation (indicator_id {int} NOT NULL, round_at {int} NOT NULL, place {int} NOT NULL, "
+        "kind {text} NOT NULL, target {text} NOT NULL, vantage {text} NOT NULL, at {int} NOT NULL, "
+        "outcome {text} NOT NULL, detail {text} NOT NULL, PRIMARY KEY (indicator_id, round_at, place)) "
+        "{clustered} {by_day}",
+        # Where no day has been cut yet, and what thinning keeps of the days it drops (see partitions).
+        "postgresql: CREATE TABLE observation_rest PARTITION OF observation DEFAULT",
+        "CREATE TABLE domain (name {text} PRIMARY KEY, record {text} NOT NULL) {clustered}",
+        "CREATE TABLE incident (id {text} PRIMARY KEY, tld {text} NOT NULL, value {text} NOT NULL) {clustered}",
         "CREATE INDEX incident_tld ON incident (tld)",
-        "CREATE TABLE decision (indicator_id INTEGER NOT NULL, at INTEGER NOT NULL, decision TEXT NOT NULL)",
-        "CREATE TABLE publication (tld TEXT NOT NULL, serial INTEGER NOT NULL, value TEXT NOT NULL, "
-        "PRIMARY KEY (tld, serial)) WITHOUT ROWID",
+        "CREATE TABLE decision (indicator_id {int} NOT NULL, at {int} NOT NULL, decision {text} NOT NULL)",
+        "CREATE TABLE publication (tld {text} NOT NULL, serial {int} NOT NULL, value {text} NOT NULL, "
+        "PRIMARY KEY (tld, serial)) {clustered}",
+    ),
+    (
+        # What only many hosts need. Times of a lease, a host and a budget are real, by the database's own clock.
+        "postgresql: CREATE TABLE plan (indicator_id bigint PRIMARY KEY, due bigint NOT NULL, "
+        "deadline bigint NOT NULL, token bigint NOT NULL DEFAULT 0, holder bigint, leased_until timestamptz) "
+        "WITH (fillfactor = 60)",
+        "postgresql: CREATE INDEX plan_due ON plan (due)",
+        "postgresql: CREATE TABLE host (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, "
+        "roles text NOT NULL, seen timestamptz NOT NULL, state text NOT NULL)",
+        "postgresql: CREATE TABLE budget (key text PRIMARY KEY, next double precision NOT NULL) WITH (fillfactor = 50)",
+        "postgresql: CREATE TABLE shared_secret (name text PRIMARY KEY, value bytea NOT NULL)",
     ),
 )
 """Each migration's statements; a migration that was released never changes, a new one is appended."""
 
+_WORDS: dict[Dialect, dict[str, str]] = {
+    "sqlite": {
+        "id": "INTEGER PRIMARY KEY",
+        "own_id": "INTEGER PRIMARY KEY",
+        "int": "INTEGER",
+        "text": "TEXT",
+        "bytes": "BLOB",
+        "clustered": "WITHOUT ROWID",
+        "by_day": "",
+        "roomy": "",
+    },
+    "postgresql": {
+        "id": "bigint PRIMARY KEY",
+        "own_id": "bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY",
+        "int": "bigint",
+        "text": 'text COLLATE "C"',  # the order of bytes, as SQLite's
+        "bytes": "bytea",
+        "clustered": "",
+        "by_day": "PARTITION BY RANGE (round_at)",
+        "roomy": "WITH (fillfactor = 80)",  # a round's UPDATE then stays on its page
+    },
+}
+_TABLES: dict[Dialect, str] = {
+    "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'table'",
+    "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
+}
+_ALONE: dict[Dialect, str] = {
+    "sqlite": "SELECT 1",  # the transaction is IMMEDIATE: two processes may open a new database at once
+    "postgresql": "SELECT pg_advisory_xact_lock(hashtextextended('panopticon migrate', 0))::text",
+}
 
-def migrate(connection: apsw.Connection) -> int:
+
+def migrate(sql: Sql) -> int:
     """Bring a database to the newest schema and return its version; StoreError for a newer or a foreign database."""
-    connection.transaction_mode = "IMMEDIATE"  # two processes may open a new database at once
-    with connection:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        if tables and "schema_version" not in tables:
-            raise StoreError("the database belongs to another program; give [store] path a file of its own")
-        connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)")
-        current = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").get
-        if current > len(MIGRATIONS):
-            raise StoreError(
-                f"the database has schema {current}, this software knows up to {len(MIGRATIONS)}; "
-                "install the newer version, or restore the backup made before it"
-            )
-        for number, statements in enumerate(MIGRATIONS[current:], start=current + 1):
-            for statement in statements:
-                connection.execute(statement)
-            connection.execute("INSERT INTO schema_version VALUES (?)", (number,))
+    sql.rows(_ALONE[sql.dialect])
+    tables = {name for (name,) in sql.rows(_TABLES[sql.dialect])}
+    if tables and "schema_version" not in tables:
+        raise StoreError("the database belongs to another program; give [store] one of its own")
+    sql.change("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)")
+    current = first(sql, "SELECT coalesce(max(version), 0) FROM schema_version")
+    if current > len(MIGRATIONS):
+        raise StoreError(
+            f"the database has schema {current}, this software knows up to {len(MIGRATIONS)}; "
+            "install the newer version, or restore the backup made before it"
+        )
+    for number, statements in enumerate(MIGRATIONS[current:], start=current + 1):
+        for statement in statements:
+            if (mine := _of(sql.dialect, statement)) is not None:
+                sql.change(mine)
+        sql.change("INSERT INTO schema_version VALUES (?)", (number,))
+    if not sql.rows("SELECT 1 FROM identity"):
+        sql.change("INSERT INTO identity VALUES (1, ?)", (secrets.token_bytes(32),))
     return len(MIGRATIONS)
+
+
+def _of(dialect: Dialect, statement: str) -> str | None:
+    """The statement as this store says it, None when it is for the other."""
+    alone, colon, rest = statement.partition(": ")
+    if colon and alone in _WORDS:
+        return rest if alone == dialect else None
+    return statement.format_map(_WORDS[dialect])

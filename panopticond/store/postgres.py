@@ -1,0 +1,236 @@
+"""The store for many hosts: PostgreSQL through psycopg, every method one transaction in a worker thread.
+
+The same SQL as the embedded store's, over a small pool of connections. A server that is restarted, or fails over to
+another, breaks transactions that had not committed: each is made again on a new connection, for a while; every write of
+the interface may be made twice, so that a commit whose answer was lost does no harm. Passwords come from a file or
+from libpq's own places and stand in no sentence of ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import psycopg
+import trio
+from psycopg import errors
+from psycopg.adapt import Dumper
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.raw_cursor import RawCursor
+
+from panopticond.shared.errors import StoreError
+from panopticond.store.methods import SqlStore
+from panopticond.store.schema import migrate
+from panopticond.store.sql import Dialect, Row, Sql, first, numbered
+
+T = TypeVar("T")
+POOL = 8
+"""Connections a process opens for its transactions; one more listens, see fleet."""
+PATIENCE_SECONDS = 20.0
+"""Real seconds a transaction is tried again for when the server does not answer."""
+_AGAIN_SECONDS = 0.25
+_SESSION = {
+    # Nothing of ours takes a minute in one statement; a host that hangs in a transaction must not hold rows for ever.
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "60s",
+    "lock_timeout": "20s",
+}
+_PARAMETERS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "application_name": "panopticond",
+}
+_WAITED_FOR = (errors.SerializationFailure, errors.DeadlockDetected, errors.ReadOnlySqlTransaction)
+"""What another try may heal beside a lost connection; the last is a server that failed over and is a standby now."""
+_HEALS = ("starting up", "shutting down", "not yet accepting", "terminating", "too many", "reserved", "recovery")
+_log = logging.getLogger(__name__)
+
+
+class _Whole(Dumper):
+    """Integers and truth values as bigint: every column of ours is one."""
+
+    oid = 20
+
+    def dump(self, obj: int) -> bytes:
+        return b"%d" % obj
+
+
+class _Text(Dumper):
+    """Text of unstated type, without the one character PostgreSQL has no place for."""
+
+    def dump(self, obj: str) -> bytes:
+        return obj.replace("\0", "").encode()
+
+
+def connect(url: str, password_file: str | None = None) -> psycopg.Connection[Any]:
+    """A connection outside any transaction; psycopg's errors, or StoreError for a password that cannot be read."""
+    given = conninfo_to_dict(url)
+    parameters = {name: value for name, value in _PARAMETERS.items() if name not in given}
+    if password_file is not None:
+        try:
+            parameters["password"] = Path(password_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StoreError(f"store.password_file: {password_file} cannot be read as text") from error
+    connection: psycopg.Connection[Any] = psycopg.connect(url, autocommit=True, cursor_factory=RawCursor, **parameters)
+    try:
+        connection.adapters.register_dumper(int, _Whole)
+        connection.adapters.register_dumper(bool, _Whole)
+        connection.adapters.register_dumper(str, _Text)
+        for name, value in _SESSION.items():
+            connection.execute("SELECT set_config($1, $2, false)", (name, value))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def where(url: str) -> str:
+    """Which database a URL means, for a sentence: no user, no password, no parameter."""
+    given = conninfo_to_dict(url)
+    host = given.get("host") or given.get("service") or "the local socket"
+    return f"PostgreSQL database {given.get('dbname') or given.get('user') or 'of this user'} at {host}"
+
+
+class PostgresSql:
+    """``panopticond.store.sql.Sql`` on a connection that is in a transaction."""
+
+    dialect: Dialect = "postgresql"
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> Sequence[Row]:
+        """Every row of one statement."""
+        cursor = self._connection.execute(numbered(statement), values)
+        return cursor.fetchall() if cursor.description is not None else []
+
+    def each(self, statement: str, many: Iterable[Sequence[Any]]) -> Iterator[Row]:
+        """The rows of one statement run for each of many values, in their order and in one flight of messages."""
+        cursor = self._connection.cursor()
+        cursor.executemany(numbered(statement), many, returning=True)
+        return chain.from_iterable(cursor.results()) if cursor.pgresult is not None else iter(())
+
+    def change(self, statement: str, values: Sequence[Any] = ()) -> int:
+        """Run a statement; how many rows it changed."""
+        return max(0, self._connection.execute(numbered(statement), values).rowcount)
+
+    def change_each(self, statement: str, many: Iterable[Sequence[Any]]) -> int:
+        """Run a statement for each of many values; how many rows they changed together."""
+        cursor = self._connection.cursor()
+        cursor.executemany(numbered(statement), many)
+        return max(0, cursor.rowcount)
+
+
+class PostgresEngine:
+    """``panopticond.store.methods.Engine`` over a pool; ``on_trouble`` hears why the server cannot be used."""
+
+    def __init__(
+        self, url: str, password_file: str | None, *, patience_seconds: float = PATIENCE_SECONDS, pool: int = POOL
+    ) -> None:
+        self.url, self.password_file = url, password_file
+        self._patience_seconds = patience_seconds
+        self._idle: list[psycopg.Connection[Any]] = []
+        self._limiter = trio.CapacityLimiter(pool)
+        self.trouble = ""
+        """Why the last try failed, empty when it went well."""
+
+    async def close(self) -> None:
+        """Close the idle connections; waits for those at work, even when cancelled."""
+        with trio.CancelScope(shield=True):
+            while self._limiter.borrowed_tokens:  # noqa: ASYNC110 - only at the very end, and for milliseconds
+                await trio.sleep(0.01)
+            for connection in self._idle:
+                await trio.to_thread.run_sync(connection.close)
+        self._idle.clear()
+
+    async def transact(self, work: Callable[[Sql], T], *, synced: bool = False) -> T:
+        """Run ``work`` in a transaction; every commit is on disk unless the server is told otherwise (``synced``)."""
+        del synced
+        return await self._patiently(work, "BEGIN")
+
+    async def read(self, work: Callable[[Sql], T]) -> T:
+        """Run ``work`` on one unchanging view."""
+        return await self._patiently(work, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    async def _patiently(self, work: Callable[[Sql], T], begin: str) -> T:
+        deadline = trio.current_time() + self._patience_seconds
+        wait = _AGAIN_SECONDS
+        while True:
+            try:
+                found = await trio.to_thread.run_sync(self._once, work, begin, limiter=self._limiter)
+            except (errors.OperationalError, errors.InterfaceError, *_WAITED_FOR) as error:
+                sentence = f"{where(self.url)}: {_first_line(error)}"
+                if not self.trouble:
+                    _log.warning("%s; trying again", sentence)
+                self.trouble = sentence
+                if trio.current_time() + wait > deadline or _final(error):
+                    raise StoreError(f"{sentence}; see [store] url, or wait until the server is back") from error
+            else:
+                self.trouble = ""
+                return found
+            await trio.sleep(wait)
+            wait = min(2 * wait, 2.0)
+
+    def _once(self, work: Callable[[Sql], T], begin: str) -> T:
+        """One try, in a worker thread: on a connection of the pool, or a new one."""
+        connection = self._idle.pop() if self._idle else connect(self.url, self.password_file)
+        try:
+            connection.execute(begin)
+            found = work(PostgresSql(connection))
+            connection.execute("COMMIT")
+        except (errors.OperationalError, errors.InterfaceError, *_WAITED_FOR):
+            connection.close()
+            raise
+        except psycopg.Error as error:
+            connection.close()
+            raise StoreError(f"{where(self.url)}: {_first_line(error)}") from error
+        except (msgspec.DecodeError, ValueError) as error:
+            connection.close()
+            raise StoreError(f"{where(self.url)}: what it holds cannot be read: {error}") from error
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return found
+
+
+def _final(error: Exception) -> bool:
+    """The server answered and will not let us in: a wrong password or name does not heal by waiting."""
+    text = str(error)
+    return "FATAL" in text and not any(word in text for word in _HEALS)
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, in one line; libpq says the whole story in several."""
+    text = re.sub(r"\s+", " ", str(error)).strip()
+    return text[:300] or type(error).__name__
+
+
+class PostgresStore(SqlStore):
+    """The store in a PostgreSQL database that many hosts share. See open_postgres."""
+
+    def __init__(self, engine: PostgresEngine, secret: bytes) -> None:
+        super().__init__(engine, secret)
+        self.engine = engine
+
+
+async def open_postgres(
+    url: str, password_file: str | None = None, *, patience_seconds: float = PATIENCE_SECONDS
+) -> PostgresStore:
+    """Open the database at ``url`` and bring its tables up to date; StoreError when it cannot be used."""
+    engine = PostgresEngine(url, password_file, patience_seconds=patience_seconds)
+    try:
+        await engine.transact(migrate)
+        secret: bytes = await engine.read(lambda sql: first(sql, "SELECT secret FROM identity"))
+    except BaseException:
+        await engine.close()
+        raise
+    return PostgresStore(engine, bytes(secret))

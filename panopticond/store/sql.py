@@ -1,0 +1,52 @@
+"""What the SQL of the rooms beside this one is written against: one transaction of whichever store runs it.
+
+Statements are written once, in what SQLite and PostgreSQL both understand, with ``?`` marks in order or ``?1`` by
+number (not mixed). Each store brings its own ``Sql``; no statement leaves the transaction it was given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import count
+from typing import Any, Literal, Protocol
+
+Dialect = Literal["sqlite", "postgresql"]
+Row = Sequence[Any]
+_MARK = re.compile(r"\?(\d*)")
+
+
+class Sql(Protocol):
+    """The statements of one transaction; values are int, str, bytes, bool or None."""
+
+    dialect: Dialect
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> Sequence[Row]:
+        """Every row of one statement."""
+        ...
+
+    def each(self, statement: str, many: Iterable[Sequence[Any]]) -> Iterator[Row]:
+        """The rows of one statement run for each of many values, in their order."""
+        ...
+
+    def change(self, statement: str, values: Sequence[Any] = ()) -> int:
+        """Run a statement; how many rows it changed."""
+        ...
+
+    def change_each(self, statement: str, many: Iterable[Sequence[Any]]) -> int:
+        """Run a statement for each of many values; how many rows they changed together."""
+        ...
+
+
+def first(sql: Sql, statement: str, values: Sequence[Any] = ()) -> Any:
+    """The first column of the first row, None when there is none."""
+    rows = sql.rows(statement, values)
+    return rows[0][0] if rows else None
+
+
+@lru_cache(maxsize=512)
+def numbered(statement: str) -> str:
+    """The statement with PostgreSQL's own marks, ``$1``; a forced join order is SQLite's and left to its planner."""
+    order = count(1)
+    return _MARK.sub(lambda mark: f"${mark[1] or next(order)}", statement).replace(" CROSS JOIN ", " JOIN ")
