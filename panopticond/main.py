@@ -76,8 +76,6 @@ async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, be
         _keep(parts, watch)
         bell.ring()
 
-    if parts.tranco is not None:
-        await sources.start(refresh_tranco, parts, health, name="tranco")
     await sources.start(watch_resolvers, parts, health, name="quad9 self-test")
     sources.start_soon(thin_history, parts, name="thin history")
 
@@ -90,11 +88,14 @@ async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, be
     collaborators = (parts.window, parts.store, parts.prober, parts.clock, parts.judge, parts.listing_of)
     duty = Duty(*collaborators, on_round, on_trouble)
 
-    async def probe(task_status: trio.TaskStatus[None]) -> None:
-        concurrency = parts.config.validation.concurrency
-        await probe_due(duty, concurrency=concurrency, bell=bell, task_status=task_status)
+    async def probe() -> None:
+        # Rounds begin once popularity is known, or known to be missing: what is popular goes to a person. Ready is
+        # the daemon before that, for without a network the list takes its time to fail.
+        if parts.tranco is not None:
+            await sources.start(refresh_tranco, parts, health, name="tranco")
+        await probe_due(duty, concurrency=parts.config.validation.concurrency, bell=bell)
 
-    await sources.start(probe, name="probe due")
+    sources.start_soon(probe, name="probe due")
     for spec in parts.feeds:
         names = parts.names_of(spec.name)
         await sources.start(follow, spec, parts.store, parts.http, names, parts.clock, on_new, name=f"feed {spec.name}")

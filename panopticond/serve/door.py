@@ -1,7 +1,7 @@
 """Where panopticond serves: what ``[serve]`` must be, and the port, open before the server behind it is loaded.
 
-Beside the flow, before ``app``. Whoever connects while the server loads waits a moment in the kernel's queue, so that
-the daemon is ready sooner, and one that does not serve never loads it.
+Beside the flow, before ``app``, which is loaded with the first connection: it waits a moment in the kernel's queue,
+the daemon is ready sooner, and one that nobody asks stays small.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ async def serve(config: Config, *, task_status: trio.TaskStatus[list[str]] = tri
         host, port = bound.getsockname()[:2]
         scheme = "https" if config.serve.certificate_file is not None else "http"
         task_status.started([f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"])
+        await trio.lowlevel.wait_readable(bound)
         from panopticond.serve.app import answer  # noqa: PLC0415 - hypercorn and starlette: a fifth of the start
 
         await answer(config, accounts, bound.detach())

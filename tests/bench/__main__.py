@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "dga_score": ("dga-score",),
     "screen": ("screen",),
     "smtp_send": ("smtp-send",),
+    "idle": ("idle-arke", "idle-panopticond"),
 }
 """Module -> the names of the lines it prints. A module takes the wanted names as arguments."""
 
