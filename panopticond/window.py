@@ -109,6 +109,17 @@ class Window:
         """Plan an indicator that is not planned yet; nothing happens for one nobody asks any more."""
         if not watch.check or watch.id in self._watched:
             return
+        self.hold(watch.id, *self.first_plan(watch, now), now)
+
+    def hold(self, indicator_id: int, due: float, deadline: float, now: dt.datetime) -> None:
+        """Watch an indicator that is not watched yet by a plan made elsewhere (seconds since 1970)."""
+        plan = self._plan(indicator_id, due, deadline)
+        self._watched.add(indicator_id)
+        if deadline < now.timestamp():
+            self._behind[indicator_id] = plan
+
+    def first_plan(self, watch: Watch, now: dt.datetime) -> tuple[float, float]:
+        """(due, deadline) of an indicator's next check by what the store knows of it; overdue ones are spread."""
         at = now.timestamp()
         if watch.last_round is None:
             recorded = watch.recorded.timestamp()
@@ -118,11 +129,16 @@ class Window:
             last = watch.last_round.timestamp()
             deadline, spread = last + self._interval_s, self._interval_s / 2
             due = deadline - self.jitter_seconds(watch.id)
-        late = deadline < at
-        plan = self._plan(watch.id, at + _fraction(watch.id) * spread if late else due, deadline)
-        self._watched.add(watch.id)
-        if late:
-            self._behind[watch.id] = plan
+        return (at + _fraction(watch.id) * spread if deadline < at else due), deadline
+
+    def next_plan(self, indicator_id: int, at: dt.datetime, even: dt.datetime | None = None) -> tuple[float, float]:
+        """(due, deadline) of the check after a round that began ``at``; ``even`` as for :meth:`done`."""
+        made, jitter = at.timestamp(), self.jitter_seconds(indicator_id)
+        due = made + self._interval_s - jitter
+        if even is not None:
+            grid = even.timestamp() + self._interval_s * math.ceil((due - even.timestamp()) / self._interval_s)
+            due = grid if grid - due <= jitter + 0.001 else due
+        return due, due + jitter
 
     def due(self, now: dt.datetime, limit: int) -> list[int]:
         """At most ``limit`` ids due by now, the longest due first; they are in flight from here on."""
@@ -145,12 +161,8 @@ class Window:
         if flight is None and indicator_id not in self._watched:
             return
         self._behind.pop(indicator_id, None)
-        made, jitter = at.timestamp(), self.jitter_seconds(indicator_id)
-        due = made + self._interval_s - jitter
-        if even is not None:
-            grid = even.timestamp() + self._interval_s * math.ceil((due - even.timestamp()) / self._interval_s)
-            due = grid if grid - due <= jitter + 0.001 else due
-        plan = self._plan(indicator_id, due, due + jitter)
+        made = at.timestamp()
+        plan = self._plan(indicator_id, *self.next_plan(indicator_id, at, even))
         self._tally.made(indicator_id, flight[2] if flight is not None else made, made, unchecked)
         if flight is None:  # out of turn: what stands in the diary is replaced
             self._strike(indicator_id, plan)
