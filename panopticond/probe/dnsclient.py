@@ -12,7 +12,6 @@ import contextlib
 import secrets
 import socket
 import struct
-from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -21,7 +20,17 @@ import msgspec
 import trio
 
 from panopticond.probe.dnssocket import FORMERR, NOTIMP, Dice, Server, Waiting, fits, reason_of, split_server
-from panopticond.probe.dnswire import KINDS, Message, Record, WireError, encode_name, mix_case, pack_query, unpack
+from panopticond.probe.dnswire import (
+    KINDS,
+    Message,
+    Record,
+    WireError,
+    encode_name,
+    header_end,
+    mix_case,
+    question_end,
+    unpack,
+)
 from panopticond.shared.ratelimit import Buckets
 
 _NO_EDNS_SECONDS = 3600.0
@@ -29,7 +38,7 @@ _SERVERS_LIMIT = 4096
 _BADVERS, _BADCOOKIE = 16, 23
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """A server's well-formed answer to the very question asked, whatever it says."""
 
     server: str
@@ -70,7 +79,7 @@ class DnsClient:
         self._buckets = Buckets(rate_per_server, burst=max(1.0, min(rate_per_server, 10.0)))
         self._servers: dict[str, Server] = {}
         self._dice = Dice()
-        self._deadlines: deque[tuple[float, Waiting]] = deque()
+        self._waiting: dict[Waiting, None] = {}  # oldest first, which all waiting equally long is the first to end
         self._more = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._stack = contextlib.AsyncExitStack()
@@ -108,27 +117,30 @@ class DnsClient:
         """Ask ``server`` for ``name``/``kind`` (RD as ``recursion``); never raises for what a server does."""
         try:
             wire = encode_name(name)
-            state = self._server(server)
+            state = self._servers.get(server) or self._server(server)
         except WireError:
             return NoAnswer(server, "bad-name")
         except ValueError:
             return NoAnswer(server, "bad-address")
-        question = _Question(wire, KINDS[kind], recursion, 3 if klass == "CH" else 1)
+        question = _Question(
+            name.rstrip(".").lower(), wire, question_end(KINDS[kind], 3 if klass == "CH" else 1), recursion
+        )
         reason, cookie_retried = "timeout", False
         attempt = 0
         while attempt < self.attempts:
             attempt += 1
             await self._buckets.take(server)
-            edns = trio.current_time() >= state.no_edns_until
+            edns = not state.no_edns_until or trio.current_time() >= state.no_edns_until
             got = await self._udp(state, question, edns=edns) if not state.case_broken else "spoofed"
-            if got == "spoofed" or (isinstance(got, Message) and got.tc):
+            if got.tc if isinstance(got, Message) else got == "spoofed":
                 got = await self._tcp(state, question, edns=edns)
-            if isinstance(got, Message) and got.tc:
-                got = "malformed"  # nothing is truncated over TCP
             if isinstance(got, str):
                 reason = got
                 continue
-            if edns and (got.rcode == _BADVERS or (got.rcode in (FORMERR, NOTIMP) and not got.edns)):
+            if got.tc:
+                reason = "malformed"  # nothing is truncated over TCP
+                continue
+            if got.rcode and edns and (got.rcode == _BADVERS or (got.rcode in (FORMERR, NOTIMP) and not got.edns)):
                 state.no_edns_until = trio.current_time() + _NO_EDNS_SECONDS
                 attempt -= 1
                 continue
@@ -157,42 +169,44 @@ class DnsClient:
         """One packet and its answer, or why there is none."""
         if self._nursery is None:
             raise RuntimeError("the client is used outside its async with block")
-        chance = self._dice.draw(4 + len(question.wire))
+        chance = self._dice.draw(3 + len(question.wire))
         try:
             sock = state.pick(self._nursery, chance[0])
         except OSError as error:
             return reason_of(error)
-        ident = chance[1] << 8 | chance[2]
+        ident = chance[1:3]
         while ident in sock.waiting:
-            ident = secrets.randbits(16)
-        packet, section = question.pack(ident, state, edns=edns, chance=chance[4:])
-        waiting = Waiting(section)
-        self._deadlines.append((trio.current_time() + self.timeout_seconds, waiting))
-        self._more.set()
-        got = await sock.ask(packet, waiting, ident)
+            ident = secrets.token_bytes(2)
+        packet, section = question.pack(ident, chance[3:], state.opt if edns else b"")
+        waiting = Waiting(section, trio.current_time() + self.timeout_seconds)
+        if not self._waiting:
+            self._more.set()
+        self._waiting[waiting] = None
+        try:
+            got = await sock.ask(packet, waiting)
+        finally:
+            self._waiting.pop(waiting, None)
         if isinstance(got, bytes):
-            return _read(got, state)
+            return question.read(got, section, state)
         return "spoofed" if got == "timeout" and waiting.mismatches else got
 
     async def _expire(self) -> None:
-        """End what waits too long. Every wait is equally long, so the oldest is always the first to end."""
+        """End what waits too long: one task for all queries, asleep while none waits."""
         while True:
-            while self._deadlines:
-                deadline, waiting = self._deadlines[0]
-                if waiting.task is not None and deadline > trio.current_time():
-                    await trio.sleep_until(deadline)
-                    continue
-                self._deadlines.popleft()
-                if waiting.task is not None:
-                    waiting.deliver("timeout")
+            while self._waiting:
+                oldest = next(iter(self._waiting))
+                if oldest.deadline > trio.current_time():
+                    await trio.sleep_until(oldest.deadline)
+                else:
+                    del self._waiting[oldest]
+                    oldest.deliver("timeout")
             self._more = trio.Event()
             await self._more.wait()
 
     async def _tcp(self, state: Server, question: _Question, *, edns: bool) -> Message | str:
         """The same question over TCP (RFC 7766): a connection of its own, one deadline for all of it."""
-        ident = secrets.randbits(16)
         chance = b"" if state.case_broken else secrets.token_bytes(len(question.wire))
-        packet, section = question.pack(ident, state, edns=edns, chance=chance)
+        packet, section = question.pack(secrets.token_bytes(2), chance, state.opt if edns else b"")
         with trio.move_on_after(self.timeout_seconds), trio.socket.socket(state.family, socket.SOCK_STREAM) as raw:
             try:
                 await raw.connect(state.address)
@@ -210,36 +224,33 @@ class DnsClient:
                 if got[12 : 12 + len(section)].lower() != section.lower():
                     return "malformed"
                 state.case_broken = True  # from now on this server is asked in lower case, over TCP only
-            return _read(got, state)
+            return question.read(got, section, state)
         return "timeout"
 
 
-class _Question(msgspec.Struct, frozen=True):
+class _Question(msgspec.Struct, frozen=True, gc=False):
     """What is asked, before ids and letter case are drawn."""
 
+    name: str
     wire: bytes
-    kind: int
+    end: bytes
+    """Type and class."""
     recursion: bool
-    klass: int
 
-    def pack(self, ident: int, state: Server, *, edns: bool, chance: bytes) -> tuple[bytes, bytes]:
-        name = mix_case(self.wire, chance) if chance else self.wire
-        cookie = state.client_cookie + state.server_cookie
-        return pack_query(ident, name, self.kind, recursion=self.recursion, edns=edns, cookie=cookie, klass=self.klass)
+    def pack(self, ident: bytes, chance: bytes, opt: bytes) -> tuple[bytes, bytes]:
+        """(the packet, its question section), the letters' case from ``chance`` unless that is empty."""
+        section = (mix_case(self.wire, chance) if chance else self.wire) + self.end
+        return ident + header_end(recursion=self.recursion, edns=opt != b"") + section + opt, section
 
-
-def _read(packet: bytes, state: Server) -> Message | str:
-    """The message, its server cookie kept; a client cookie that is not ours makes it a forgery (RFC 7873 5.3)."""
-    try:
-        message = unpack(packet)
-    except WireError:
-        return "malformed"
-    if message.cookie is not None:
-        if message.cookie[:8] != state.client_cookie:
+    def read(self, packet: bytes, section: bytes, state: Server) -> Message | str:
+        """The message, its server cookie kept; a client cookie that is not ours makes it a forgery."""
+        try:
+            message = unpack(packet, (self.name, len(section)))
+        except WireError:
+            return "malformed"
+        if message.cookie is not None and not state.learn_cookie(message.cookie):
             return "spoofed"
-        if 16 <= len(message.cookie) <= 40:
-            state.server_cookie = message.cookie[8:]
-    return message
+        return message
 
 
 async def _read_exactly(stream: trio.SocketStream, size: int) -> bytes:

@@ -13,6 +13,8 @@ import socket
 
 import trio
 
+from panopticond.probe.dnswire import opt_record
+
 SOCKETS_PER_SERVER = 8
 QUERIES_PER_SOCKET = 1024
 _IDLE_SECONDS = 20.0
@@ -24,18 +26,21 @@ FORMERR, NOTIMP = 1, 4
 
 
 class Waiting:
-    """One packet that waits for its answer on one socket."""
+    """One packet that waits for its answer on one socket, until ``deadline`` on trio's clock."""
 
-    __slots__ = ("got", "mismatches", "question", "task")
+    __slots__ = ("deadline", "got", "mismatches", "question", "task")
 
-    def __init__(self, question: bytes) -> None:
+    def __init__(self, question: bytes, deadline: float) -> None:
         self.question = question
+        self.deadline = deadline
         self.task: trio.lowlevel.Task | None = None  # set only while it sleeps for the answer
         self.got: bytes | str | None = None
         self.mismatches = 0
 
     def deliver(self, got: bytes | str) -> None:
-        """Wake the query with its answer's bytes or a reason."""
+        """Wake the query with its answer's bytes or a reason; what comes later changes nothing."""
+        if self.got is not None:
+            return
         self.got = got
         if self.task is not None:
             trio.lowlevel.reschedule(self.task)
@@ -51,7 +56,8 @@ class Socket:
     """A connected UDP socket with the queries that wait on it, and its receiving task."""
 
     def __init__(self, family: int, address: tuple[str, int]) -> None:
-        self.waiting: dict[int, Waiting] = {}
+        self.waiting: dict[bytes, Waiting] = {}
+        """By the id's two octets."""
         self.used = 0
         self.scope = trio.CancelScope()
         self.sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -81,37 +87,34 @@ class Socket:
                 waiting.deliver("unreachable")
 
     def _drain(self) -> None:
+        receive, waiting = self.sock.recv, self.waiting
         for _ in range(256):  # then the other tasks have their turn
             try:
-                packet = self.sock.recv(_DATAGRAM_BYTES)
+                packet = receive(_DATAGRAM_BYTES)
             except BlockingIOError:
                 return
             except OSError as error:
-                for waiting in list(self.waiting.values()):
-                    waiting.deliver(reason_of(error))
+                for one in list(waiting.values()):
+                    one.deliver(reason_of(error))
                 return
-            if len(packet) < 12:
+            waits = waiting.get(packet[:2])
+            if waits is None or len(packet) < 12 or waits.got is not None:
                 continue
-            waiting_for = self.waiting.get(packet[0] << 8 | packet[1])
-            if waiting_for is None or waiting_for.got is not None:
-                continue
-            if fits(packet, waiting_for.question):
-                waiting_for.deliver(packet)
+            if fits(packet, waits.question):
+                waits.deliver(packet)
             else:
-                waiting_for.mismatches += 1
+                waits.mismatches += 1
 
-    async def ask(self, packet: bytes, waiting: Waiting, ident: int) -> bytes | str:
-        """Send and wait; the answer's bytes, or the reason why there is none."""
+    async def ask(self, packet: bytes, waiting: Waiting) -> bytes | str:
+        """Send and wait; the answer's bytes, or the reason why there is none. No other query may have its id here."""
+        ident = packet[:2]
         self.waiting[ident] = waiting
         self.used += 1
         try:
-            while True:
-                try:
-                    self.sock.send(packet)
-                    break
-                except BlockingIOError:
-                    with trio.fail_after(_SEND_SECONDS):
-                        await trio.lowlevel.wait_writable(self.sock)
+            try:
+                self.sock.send(packet)
+            except BlockingIOError:
+                await self._send(packet)
             if waiting.got is None:
                 waiting.task = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(waiting.abandon)
@@ -120,10 +123,19 @@ class Socket:
         except OSError as error:
             return reason_of(error)
         finally:
-            self.waiting.pop(ident, None)
+            del self.waiting[ident]
             if self.used >= QUERIES_PER_SOCKET and not self.waiting:
                 self.scope.cancel()
         return waiting.got or "timeout"
+
+    async def _send(self, packet: bytes) -> None:
+        """Send once there is room; TooSlowError when there is none for two seconds."""
+        with trio.fail_after(_SEND_SECONDS):
+            while True:
+                await trio.lowlevel.wait_writable(self.sock)
+                with contextlib.suppress(BlockingIOError):
+                    self.sock.send(packet)
+                    return
 
 
 class Server:
@@ -133,11 +145,20 @@ class Server:
         self.text, self.family, self.address = text, family, address
         self.sockets: list[Socket] = []
         self.client_cookie = secrets.token_bytes(8)
-        self.server_cookie = b""
+        self.opt = opt_record(self.client_cookie)
+        """The OPT record of the next query."""
         self.no_edns_until = 0.0
         self.case_broken = False
         self.unanswered = 0
         """Queries in a row without an answer."""
+
+    def learn_cookie(self, cookie: bytes) -> bool:
+        """Keep the server's cookie for the next query; False when it answers another client's (RFC 7873 5.3)."""
+        if cookie[:8] != self.client_cookie:
+            return False
+        if 16 <= len(cookie) <= 40:
+            self.opt = opt_record(cookie)
+        return True
 
     def forget(self, sock: Socket) -> None:
         """Give this socket no new query."""

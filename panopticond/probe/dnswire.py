@@ -6,6 +6,7 @@ compression pointers only lead backwards, every count is checked against the byt
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import struct
 from typing import Final
@@ -29,9 +30,11 @@ _COOKIE_OPTION, _EDE_OPTION = 10, 15
 UDP_SIZE: Final = 1232
 """The EDNS0 payload size we offer: what crosses any path unfragmented (DNS Flag Day 2020, RFC 9715)."""
 _RECORDS_LIMIT = 512
-_HOST_OCTETS = b"abcdefghijklmnopqrstuvwxyz0123456789-_"
+_HOST_OCTETS = b"abcdefghijklmnopqrstuvwxyz0123456789-_."
+_SHOWN_OCTETS = bytes(octet for octet in range(33, 127) if octet != 92)
+_LENGTHS = [bytes([size]) for size in range(64)]
 _CASE_BITS = bytes(0x20 if 97 <= octet <= 122 else 0 for octet in range(256))
-_HEADER, _RECORD, _QUESTION = struct.Struct("!HHHHHH"), struct.Struct("!HHIH"), struct.Struct("!HH")
+_HEADER, _RECORD = struct.Struct("!HHHHHH"), struct.Struct("!HHIH")
 
 
 class WireError(ValueError):
@@ -51,7 +54,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     DS: ``tag algorithm digest-type hex``. TXT: its texts joined. Others: hex."""
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """An unpacked answer."""
 
     ident: int
@@ -70,147 +73,201 @@ class Message(msgspec.Struct, frozen=True):
 
 
 def encode_name(name: str) -> bytes:
-    """A host name as wire labels, lower case; raises WireError for an empty label, one over 63 octets or 255 in all."""
+    """A host name as wire labels, lower case; raises WireError for an empty label, one over 63 octets or 255 in all.
+
+    A name that could not be shown as it stands (a space, a backslash, an escape of ours) is refused too.
+    """
     if name in ("", "."):
         return b"\0"
     try:
-        labels = name.rstrip(".").lower().encode("ascii").split(b".")
+        text = name.rstrip(".").lower().encode("ascii")
     except UnicodeEncodeError as error:
         raise WireError("not an A-label name") from error
-    wire = bytearray()
-    for label in labels:
-        size = len(label)
-        if not 0 < size < 64:
-            raise WireError("an empty or overlong label")
-        wire.append(size)
-        wire += label
-    if len(wire) > 254:
-        raise WireError("a name of over 255 octets")
-    return bytes(wire) + b"\0"
+    if text.translate(None, _SHOWN_OCTETS):
+        raise WireError("no octets of a name")
+    labels = text.split(b".")
+    try:
+        wire = b"".join([_LENGTHS[len(label)] + label for label in labels])
+    except IndexError as error:
+        raise WireError("an overlong label") from error
+    if b"" in labels or len(wire) > 254:
+        raise WireError("an empty label, or a name of over 255 octets")
+    return wire + b"\0"
 
 
 def mix_case(wire: bytes, chance: bytes) -> bytes:
     """The same name with its letters' case drawn from ``chance``, at least as long (draft-vixie-dnsext-dns0x20)."""
     # Length octets are at most 63 and thus never letters' codes.
-    bits = int.from_bytes(chance[: len(wire)]) & int.from_bytes(wire.translate(_CASE_BITS))
-    return (int.from_bytes(wire) ^ bits).to_bytes(len(wire))
+    size = len(wire)
+    bits = int.from_bytes(chance[:size]) & int.from_bytes(wire.translate(_CASE_BITS))
+    return (int.from_bytes(wire) ^ bits).to_bytes(size)
 
 
 def pack_query(
     ident: int, name: bytes, kind: int, *, recursion: bool, edns: bool = True, cookie: bytes = b"", klass: int = 1
 ) -> tuple[bytes, bytes]:
     """(the packet, its question section); ``cookie`` is the client's 8 octets, the server's after them, or empty."""
-    question = name + _QUESTION.pack(kind, klass)
-    header = _HEADER.pack(ident, 0x0100 if recursion else 0, 1, 0, 0, 1 if edns else 0)
-    if not edns:
-        return header + question, question
+    question = name + question_end(kind, klass)
+    head = ident.to_bytes(2) + header_end(recursion=recursion, edns=edns)
+    return head + question + (opt_record(cookie) if edns else b""), question
+
+
+@functools.cache
+def header_end(*, recursion: bool, edns: bool) -> bytes:
+    """A query's header after its id: one question, and one additional record with EDNS."""
+    return struct.pack("!HHHHH", 0x0100 if recursion else 0, 1, 0, 0, 1 if edns else 0)
+
+
+@functools.cache
+def question_end(kind: int, klass: int) -> bytes:
+    """A question after its name."""
+    return struct.pack("!HH", kind, klass)
+
+
+def opt_record(cookie: bytes) -> bytes:
+    """The OPT record of a query (RFC 6891) with a cookie option (RFC 7873) unless ``cookie`` is empty."""
     options = struct.pack("!HH", _COOKIE_OPTION, len(cookie)) + cookie if cookie else b""
-    return header + question + struct.pack("!BHHIH", 0, _OPT, UDP_SIZE, 0, len(options)) + options, question
+    return struct.pack("!BHHIH", 0, _OPT, UDP_SIZE, 0, len(options)) + options
 
 
-def unpack(packet: bytes) -> Message:
-    """The whole message; raises WireError if anything in it is malformed or it holds over 512 records."""
+def unpack(packet: bytes, asked: tuple[str, int] | None = None) -> Message:
+    """The whole message; raises WireError if anything in it is malformed or it holds over 512 records.
+
+    ``asked`` is (the question's name as it is to be shown, the octets of its section) where the caller has already
+    found them in the packet: then the question is not read again.
+    """
     try:
-        return _unpack(packet)
+        return _unpack(packet, asked)
     except (struct.error, IndexError) as error:
         raise WireError("cut short") from error
 
 
-def _unpack(packet: bytes) -> Message:
-    ident, flags, questions, *counts = _HEADER.unpack_from(packet)
-    if not flags & 0x8000 or questions > 1 or sum(counts) > _RECORDS_LIMIT:
+def _unpack(packet: bytes, asked: tuple[str, int] | None) -> Message:
+    ident, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(packet)
+    if not flags & 0x8000 or questions > 1 or answers + authorities + additionals > _RECORDS_LIMIT:
         raise WireError("no answer, or too much of it")
     names: dict[int, str] = {}
     at = 12
-    if questions:
+    if questions and asked is not None:
+        names[12], at = asked[0], 12 + asked[1]
+    elif questions:
         _, at = _name(packet, at, names)
         at += 4
-    rcode, edns, cookie = flags & 15, False, None
-    ede: list[int] = []
-    sections: list[tuple[Record, ...]] = []
-    for count in counts:
-        section = []
-        for _ in range(count):
-            owner, at = _name(packet, at, names)
-            kind, klass, ttl, length = _RECORD.unpack_from(packet, at)
-            at += 10
-            end = at + length
-            if end > len(packet):
-                raise WireError("a record longer than the message")
-            if kind == _OPT:
-                edns = True
-                rcode |= ttl >> 24 << 4
-                ede, cookie = _options(packet, at, end)
-            elif klass in (1, 3):
-                section.append(
-                    Record(owner, _WORDS.get(kind) or f"TYPE{kind}", ttl, _data(packet, kind, at, end, names))
-                )
-            at = end
-        sections.append(tuple(section))
+    options: list[tuple[int, int, int]] = []
+    answer, at = _section(packet, at, answers, names, options) if answers else ((), at)
+    authority, at = _section(packet, at, authorities, names, options) if authorities else ((), at)
+    additional, at = _section(packet, at, additionals, names, options) if additionals else ((), at)
+    rcode = flags & 15
+    ede: tuple[int, ...] = ()
+    cookie: bytes | None = None
+    for ttl, start, end in options:
+        rcode |= ttl >> 24 << 4
+        if start != end:
+            ede, cookie = _options(packet, start, end)
     return Message(
         ident,
         rcode,
-        bool(flags & 0x0400),
-        bool(flags & 0x0200),
-        bool(flags & 0x0080),
-        bool(flags & 0x0020),
-        sections[0],
-        sections[1],
-        sections[2],
-        edns,
-        tuple(ede),
+        flags & 0x0400 != 0,
+        flags & 0x0200 != 0,
+        flags & 0x0080 != 0,
+        flags & 0x0020 != 0,
+        answer,
+        authority,
+        additional,
+        bool(options),
+        ede,
         cookie,
     )
 
 
+def _section(
+    packet: bytes, at: int, count: int, names: dict[int, str], options: list[tuple[int, int, int]]
+) -> tuple[tuple[Record, ...], int]:
+    """(a section's records, where the next one begins); an OPT record goes to ``options`` as (ttl, start, end)."""
+    records = []
+    for _ in range(count):
+        # Most owners are a pointer to a name already read, and OPT's is the root.
+        first = packet[at]
+        known = names.get((first & 0x3F) << 8 | packet[at + 1]) if first >= 0xC0 else None
+        if known is not None:
+            owner, at = known, at + 2
+        elif first:
+            owner, at = _name(packet, at, names)
+        else:
+            owner, at = "", at + 1
+        kind, klass, ttl, length = _RECORD.unpack_from(packet, at)
+        at += 10
+        end = at + length
+        if end > len(packet):
+            raise WireError("a record longer than the message")
+        if kind == _OPT:
+            options.append((ttl, at, end))
+        elif klass in (1, 3):
+            records.append(Record(owner, _WORDS.get(kind) or f"TYPE{kind}", ttl, _data(packet, kind, at, end, names)))
+        at = end
+    return tuple(records), at
+
+
 def _name(packet: bytes, at: int, names: dict[int, str]) -> tuple[str, int]:
     """(the name at ``at``, where the next field begins); ``names`` remembers names by offset."""
-    if packet[at] >= 0xC0:
-        # By far the most names are a pointer to one already read.
-        known = names.get((packet[at] & 0x3F) << 8 | packet[at + 1])
-        if known is not None:
-            return known, at + 2
-    start, after, labels, size = at, -1, [], 0
-    limit = at
-    while True:
-        known = names.get(at) if after >= 0 else None
-        if known is not None:
-            labels.append(known)
-            break
-        length = packet[at]
-        if length == 0:
-            after = at + 1 if after < 0 else after
-            break
-        if length >= 0xC0:
+    start = limit = at
+    after = size = 0
+    labels: list[bytes] = []
+    tail = ""
+    length = packet[at]
+    while length:
+        if length < 64:
+            labels.append(packet[at + 1 : at + 1 + length])
+            at += length + 1
+            size += length + 1
+            if size > 254:
+                raise WireError("a name of over 255 octets")
+        elif length >= 0xC0:
             target = (length & 0x3F) << 8 | packet[at + 1]
-            after = at + 2 if after < 0 else after
+            after = after or at + 2
             if target >= limit:
                 raise WireError("a compression pointer that does not lead back")
+            known = names.get(target)
+            if known is not None:
+                tail = known
+                break
             at = limit = target
-            continue
-        if length > 63:
+        else:
             raise WireError("a label type nobody uses")
-        label = packet[at + 1 : at + 1 + length]
-        if len(label) != length:
-            raise WireError("a label cut short")
-        labels.append(_label(label))
-        size += length + 1
-        at += length + 1
-        if size > 254:
+        length = packet[at]
+    name = _text(labels) if labels else tail
+    if tail and labels:
+        name = f"{name}.{tail}"
+        if len(name) > 4 * 255:
             raise WireError("a name of over 255 octets")
-    name = ".".join(filter(None, labels))
-    if len(name) > 4 * 255:
-        raise WireError("a name of over 255 octets")
     names[start] = name
-    return name, after if after >= 0 else at + 1
+    return name, after or at + 1
+
+
+@functools.lru_cache(maxsize=2048)
+def _pointerless(raw: bytes) -> str | None:
+    """The name these octets are, to the last one, without any compression; None if they are anything else.
+
+    Remembered, because the name servers of a registry's domains are those of few hosters.
+    """
+    try:
+        name, after = _name(raw, 0, {})
+    except (WireError, IndexError):
+        return None
+    return name if after == len(raw) else None
+
+
+def _text(labels: list[bytes]) -> str:
+    """Labels as text: lower case, and what no host name holds as decimal escapes (RFC 1035 section 5.1)."""
+    lowered = b".".join(labels).lower()
+    if not lowered.translate(None, _HOST_OCTETS) and lowered.count(b".") == len(labels) - 1:
+        return lowered.decode("ascii")
+    return ".".join(_label(label) for label in labels)
 
 
 def _label(label: bytes) -> str:
-    lowered = label.lower()
-    if not lowered.translate(None, _HOST_OCTETS):
-        return lowered.decode("ascii")
     return "".join(
-        chr(octet) if 33 <= octet <= 126 and octet not in (46, 92) else f"\\{octet:03d}" for octet in lowered
+        chr(octet) if 33 <= octet <= 126 and octet not in (46, 92) else f"\\{octet:03d}" for octet in label.lower()
     )
 
 
@@ -220,7 +277,11 @@ def _data(packet: bytes, kind: int, at: int, end: int, names: dict[int, str]) ->
         return f"{packet[at]}.{packet[at + 1]}.{packet[at + 2]}.{packet[at + 3]}"
     if kind == 28 and end - at == 16:
         return str(ipaddress.IPv6Address(packet[at:end]))
-    if kind in (2, 5, 39):
+    if kind == 2 or kind in (5, 39):
+        known = _pointerless(packet[at:end])
+        if known is not None:
+            names[at] = known
+            return known
         target, after = _name(packet, at, names)
         if after != end:
             raise WireError("a name that overruns its record")
@@ -245,7 +306,7 @@ def _data(packet: bytes, kind: int, at: int, end: int, names: dict[int, str]) ->
     return packet[at:end].hex()
 
 
-def _options(packet: bytes, at: int, end: int) -> tuple[list[int], bytes | None]:
+def _options(packet: bytes, at: int, end: int) -> tuple[tuple[int, ...], bytes | None]:
     """(extended errors, cookie) of an OPT record's options."""
     errors: list[int] = []
     cookie = None
@@ -259,4 +320,4 @@ def _options(packet: bytes, at: int, end: int) -> tuple[list[int], bytes | None]
             errors.append(value[0] << 8 | value[1])
         elif code == _COOKIE_OPTION:
             cookie = value
-    return errors, cookie
+    return tuple(errors), cookie

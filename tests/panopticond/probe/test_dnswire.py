@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panopticond.probe.dnswire import WireError, encode_name, mix_case, pack_query, unpack
+from panopticond.probe.dnswire import Message, WireError, encode_name, mix_case, pack_query, unpack
 
 
 def test_a_query_is_what_dnspython_reads() -> None:
@@ -82,11 +82,53 @@ def test_rubbish_never_raises_anything_else(rubbish: bytes) -> None:
             continue
 
 
-@pytest.mark.parametrize("name", ["a..zz", "x" * 64, ".".join(["abcdefgh"] * 30), "é.zz", ".zz"])
+@pytest.mark.parametrize(
+    "name", ["a..zz", "x" * 64, ".".join(["abcdefgh"] * 30), "é.zz", ".zz", "host\\046master.zz", "a b.zz", "a\0.zz"]
+)
 def test_names_that_cannot_be_asked(name: str) -> None:
-    """Empty and overlong labels and names, and U-labels, are refused."""
+    """Empty and overlong labels and names, U-labels, spaces and the escapes of names unpacked are refused."""
     with pytest.raises(WireError):
         encode_name(name)
+
+
+@given(st.randoms(use_true_random=False))
+def test_a_question_already_known_changes_nothing(chance: random.Random) -> None:
+    """Answers whole and mangled read the same, or are refused the same, whether or not the question is read again."""
+    query = dns.message.make_query("www.shop.zz", "NS")
+    query.use_edns(0)
+    message = dns.message.make_response(query)
+    for section, text in (
+        (message.authority, "shop.zz. 60 IN NS ns1.shop.zz."),
+        (message.authority, "shop.zz. 60 IN NS ns2.host.example."),
+        (message.additional, "ns1.shop.zz. 60 IN A 192.0.2.1"),
+    ):
+        owner, ttl, _, kind, data = text.split(" ", 4)
+        section.append(dns.rrset.from_text(owner, int(ttl), "IN", kind, data))
+    wire = bytearray(message.to_wire())
+    question = len(encode_name("www.shop.zz")) + 4
+    for _ in range(chance.randrange(4)):
+        wire[chance.randrange(12 + question, len(wire))] = chance.randrange(256)
+    packet = bytes(wire[: len(wire) - chance.randrange(2) * chance.randrange(40)])
+    read: list[Message | str] = []
+    for asked in (None, ("www.shop.zz", question)):
+        try:
+            read.append(unpack(packet, asked))
+        except WireError as error:
+            read.append(str(error))
+    assert read[0] == read[1]
+
+
+def test_names_without_compression_are_read_each_time_as_they_stand() -> None:
+    """A name seen before, one with another letter case, and one cut short right after it are told apart."""
+    head = b"\x00\x01\x80\x00\x00\x01\x00\x01\x00\x00\x00\x00\x01a\x02zz\x00\x00\x02\x00\x01"
+    record = b"\xc0\x0c\x00\x02\x00\x01\x00\x00\x00\x3c"
+    for _ in range(2):
+        for target, name in ((b"\x02ns\x04host\x00", "ns.host"), (b"\x02NS\x04HOst\x00", "ns.host"), (b"\x00", "")):
+            packet = head + record + len(target).to_bytes(2) + target
+            assert [one.data for one in unpack(packet).answer] == [name]
+        for target in (b"\x02ns\x04hos\x00", b"\x02ns\x04host\x00\x00", b"\x02ns\x04host"):
+            with pytest.raises(WireError):
+                unpack(head + record + len(target).to_bytes(2) + target)
 
 
 def test_mixed_case_keeps_the_name() -> None:

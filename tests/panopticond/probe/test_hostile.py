@@ -1,4 +1,4 @@
-"""Ten thousand hostile web probes: each ends in an outcome under its deadline, and nothing of them is left."""
+"""Ten thousand hostile web probes and DNS queries: each ends in an outcome in its time, and nothing of them is left."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import trio
 import trio.lowlevel
 
 from panopticond.model import OUTCOMES
+from panopticond.probe.dnsclient import DnsClient, NoAnswer
 from panopticond.probe.guard import Guard
 from panopticond.probe.web import WebLimits, WebProber, WebVantage
 from tests.panopticond.webservers import answer, listen, read_head
@@ -103,3 +104,81 @@ async def test_ten_thousand_hostile_probes_leave_nothing(nursery: trio.Nursery) 
     assert len(os.listdir("/proc/self/fd")) <= descriptors  # noqa: PTH208
     assert trio.lowlevel.current_statistics().tasks_living <= tasks
     assert int(Path("/proc/self/statm").read_text().split()[1]) * 4096 < 400 << 20
+
+
+class Liar:
+    """A DNS server over UDP and TCP whose answers are mangled, forged, truncated, cut, doubled or missing, by a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        records = b"\xc0\x0c\x00\x02\x00\x01\x00\x00\x00\x3c\x00\x05\x02ns\xc0\x0c"
+        records += b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"
+        self.tail = records
+
+    def answers(self, packet: bytes) -> list[bytes]:
+        chance = self.chance
+        end = packet.index(0, 12) + 5
+        good = packet[:2] + b"\x80\x00\x00\x01\x00\x00\x00\x01\x00\x01" + packet[12:end] + self.tail
+        kind = chance.random()
+        if kind < 0.02:
+            return []
+        if kind < 0.05:
+            return [good[:2] + b"\x82" + good[3:]]
+        if kind < 0.15:
+            return [chance.randbytes(chance.randrange(600)), bytes([good[0] ^ 1]) + good[1:], good, good]
+        if kind < 0.20:
+            return [good[:3] + bytes([chance.randrange(24)]) + good[4:]]
+        wire = bytearray(good)
+        for _ in range(chance.randrange(5)):
+            wire[chance.randrange(end if kind < 0.95 else 2, len(wire))] = chance.randrange(256)
+        return [bytes(wire[: chance.randrange(end, len(wire) + 1)])]
+
+    async def udp(self, sock: trio.socket.SocketType) -> None:
+        with sock:
+            while True:
+                packet, peer = await sock.recvfrom(4096)
+                for wire in self.answers(packet):
+                    await sock.sendto(wire, peer)
+
+    async def tcp(self, stream: trio.abc.Stream) -> None:
+        async with stream:
+            try:
+                packet = await stream.receive_some(4096)
+                wires = self.answers(bytes(packet[2:])) if len(packet) > 14 else []
+                await stream.send_all(b"".join(len(wire).to_bytes(2) + wire for wire in wires))
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+                pass
+
+
+@pytest.mark.lab
+async def test_ten_thousand_hostile_dns_queries_leave_nothing(nursery: trio.Nursery) -> None:
+    """Every one is an answer or a reason, a tenth are cancelled; no descriptor, task, socket or waiting query stays."""
+    liar = Liar(5)
+    port = await listen(nursery, liar.tcp)
+    sock = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
+    await sock.bind(("127.0.0.1", port))
+    nursery.start_soon(liar.udp, sock)
+    numbers = iter(range(PROBES))
+    reasons: dict[str, int] = {}
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    async with DnsClient(rate_per_server=float("inf"), timeout_seconds=0.2, attempts=1) as client:
+
+        async def some() -> None:
+            for number in numbers:
+                with trio.move_on_after(0.0005 if number % 10 == 0 else 5) as scope:
+                    got = await client.query(f"127.0.0.1:{port}", f"h{number}.zz", "NS", recursion=False)
+                word = "cancelled" if scope.cancelled_caught else got.reason if isinstance(got, NoAnswer) else "answer"
+                reasons[word] = reasons.get(word, 0) + 1
+
+        async with trio.open_nursery() as many:
+            for _ in range(AT_ONCE):
+                many.start_soon(some)
+        left = client.statistics()
+    assert sum(reasons.values()) == PROBES
+    assert set(reasons) >= {"answer", "malformed", "timeout", "cancelled"}
+    assert left["waiting"] == 0
+    assert left["sockets"] <= 8
+    await trio.sleep(0.1)
+    assert len(os.listdir("/proc/self/fd")) <= descriptors  # noqa: PTH208
+    assert trio.lowlevel.current_statistics().tasks_living <= tasks
