@@ -166,6 +166,8 @@ class Quad9(Section, frozen=True):
     enabled: bool = True
     filtered: tuple[str, ...] = ("9.9.9.9:53", "149.112.112.112:53")
     unfiltered: tuple[str, ...] = ("9.9.9.10:53", "149.112.112.10:53")
+    ca_file: str | None = None
+    """The authority (PEM) that certifies resolvers asked over tls or https; left out: the system's."""
     rate: Rate = 50.0
     blocked_canary: str = "isitblocked.org"
 

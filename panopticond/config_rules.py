@@ -14,6 +14,7 @@ from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import seconds
 from panopticond.shared.values import (
     address_fault,
+    authority_fault,
     host_fault,
     is_file,
     mail_fault,
@@ -155,6 +156,7 @@ def _check_values(config: Config) -> list[str]:
     ]
     values: list[tuple[str, str | None, Callable[[str], str | None]]] = [
         ("quad9.blocked_canary", quad9.blocked_canary, name_fault),
+        ("quad9.ca_file", quad9.ca_file, authority_fault),
         ("webrisk.url", config.webrisk.url, url_fault),
         ("tranco.url", config.tranco.url, _url_or_path_fault),
         ("tranco.id_url", config.tranco.id_url, _url_or_path_fault),

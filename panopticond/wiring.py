@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -176,9 +177,11 @@ def _window(config: Config) -> Window:
 
 
 def _streams(config: Config, plain: DnsClient, http: Http) -> Streams:
-    timeout = seconds(config.dns.timeout)
+    timeout, quad9 = seconds(config.dns.timeout), config.quad9
+    trust = ssl.create_default_context(cafile=quad9.ca_file) if quad9.ca_file else None
+    web = Http(USER_AGENT, verify=trust) if trust else http
     return Streams(
-        plain, http, rate_per_server=config.quad9.rate, timeout_seconds=timeout, attempts=config.dns.attempts
+        plain, web, rate_per_server=quad9.rate, timeout_seconds=timeout, attempts=config.dns.attempts, tls=trust
     )
 
 

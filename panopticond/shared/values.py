@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import ssl
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -109,6 +110,15 @@ def proxy_fault(text: str) -> str | None:
     if good and host_fault(host) is None:
         return None
     return "must read http://host:port; credentials go to credentials_file"
+
+
+def authority_fault(path: str) -> str | None:
+    """No file of certificates (PEM) by which a server could be proven."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        return f"{path}: holds no certificate" if isinstance(error, ssl.SSLError) else f"{path}: {error.strerror}"
+    return None
 
 
 def secret_fault(path: str, *, mask: int = OTHERS) -> str | None:
