@@ -62,6 +62,8 @@ class Smtp(Section, frozen=True):
     password_file: str | None = None
     tls: Annotated[str, msgspec.Meta(pattern="^(starttls|implicit|none)$")] | None = None
     """Left out: STARTTLS off loopback, none on it."""
+    ca_file: str | None = None
+    """PEM file of the authority that signed the server's certificate; left out, those this host trusts."""
     timeout: Duration = "60s"
     helo: str | None = None
 
@@ -363,6 +365,7 @@ def _check_files(config: Config) -> list[str]:
         "contacts": config.contacts,
         "suppression": config.suppression,
         "smtp.password_file": config.smtp.password_file if config.smtp else None,
+        "smtp.ca_file": config.smtp.ca_file if config.smtp else None,
         **{
             f"{section}.{key}": getattr(holder, key)
             for section, holder in (("rdap", config.rdap), ("account", config.account), ("mosapi", config.mosapi))

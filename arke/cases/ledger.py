@@ -98,6 +98,7 @@ class Ledger:
         self._connection = connection
         self._key = key
         self._slot = trio.CapacityLimiter(1)
+        self._durable = True
 
     @classmethod
     def open(cls, state: Path) -> Ledger:
@@ -127,11 +128,17 @@ class Ledger:
     async def __aexit__(self, *_: object) -> None:
         self._connection.close()
 
-    async def run(self, work: Callable[[apsw.Connection], T]) -> T:
-        """One transaction in the ledger's thread; it is finished even when the caller is cancelled meanwhile."""
+    async def run(self, work: Callable[[apsw.Connection], T], *, durable: bool = True) -> T:
+        """One transaction in the ledger's thread; it is finished even when the caller is cancelled meanwhile.
+
+        What is not ``durable`` outlives a kill, but a power cut may undo it: nobody waits for the disk.
+        """
 
         def transaction() -> T:
             connection = self._connection
+            if durable != self._durable:
+                connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
             connection.execute("BEGIN IMMEDIATE")
             try:
                 result = work(connection)

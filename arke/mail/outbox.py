@@ -62,8 +62,8 @@ CREATE INDEX IF NOT EXISTS outbox_digest ON outbox (digest);
 class Run(Protocol):
     """The ledger's way to run a function on its connection as one transaction."""
 
-    async def __call__(self, fn: Callable[[apsw.Connection], T], /) -> T:
-        """``fn``'s value, committed; or its exception, rolled back."""
+    async def __call__(self, fn: Callable[[apsw.Connection], T], /, *, durable: bool = True) -> T:
+        """``fn``'s value, committed; or its exception, rolled back. Not ``durable``: a power cut may undo it."""
         ...
 
 
@@ -216,8 +216,10 @@ class Outbox:
             if standing == "withdraw":
                 reply = Reply(0, "no longer right when looked at again", "withdrawn")
                 done.append(await self._record(queued, "withdrawn", clock.now(), reply))
+            # A claim undone by a power cut leaves the row due, as it was: no need to wait for the disk.
             if standing != "go" or not await self._run(
-                lambda connection, q=queued: _claim(connection, q.notice.message_id, clock.now())  # type: ignore[misc]
+                lambda connection, q=queued: _claim(connection, q.notice.message_id, clock.now()),  # type: ignore[misc]
+                durable=False,
             ):
                 continue
             reply = await self._attempt(queued, send)
@@ -249,9 +251,10 @@ class Outbox:
         return True
 
     async def _attempt(self, queued: Queued, send: Callable[[Notice], Awaitable[Reply]]) -> Reply:
-        """Send a claimed row; refused content goes once more as plain text under the same id."""
+        """Send a claimed row; content refused, or too large, goes once more as plain text under the same id."""
         reply = await send(queued.notice)
-        if reply.code >= 500 and " 5.7." in f" {reply.text}" and reply.phase == "data" and not queued.plain:
+        refused = reply.code >= 500 and reply.phase == "data"
+        if refused and any(word in f" {reply.text}" for word in (" 5.7.", " 5.3.4")) and not queued.plain:
             plain = msgspec.structs.replace(queued.notice, message=without_attachments(queued.notice.message))
             await self._run(lambda connection: _plain(connection, plain))
             reply = await send(plain)

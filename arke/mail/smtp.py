@@ -1,249 +1,195 @@
-"""SMTP: the only place that speaks aiosmtplib, on its own asyncio loop in a thread, so that trio may cancel it at once.
+"""SMTP: where notices are handed to the mail server; the only place that knows aiosmtplib.
 
 The outbox hands it one notice at a time and gets a :class:`Reply`, never an exception: what a server says is a value.
 Connections are kept for the next notice. STARTTLS is required off loopback unless the configuration says otherwise
-(RFC 3207); AUTH only over TLS or loopback (RFC 4954); a DSN is asked for where offered (RFC 3461); SMTPUTF8 only for an
-address that needs it (RFC 6531).
+(RFC 3207); AUTH only over TLS or loopback (RFC 4954). The dialogue is our own, on trio, so that it can pipeline and be
+cancelled at once (decision 0012); what EHLO offers and SASL's encodings are read and written by aiosmtplib.
 """
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import ipaddress
-import re
 import socket
-import threading
-from collections.abc import Coroutine
+import ssl
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Self
 
-import aiosmtplib
-import msgspec
 import trio
+from aiosmtplib.auth import auth_login_encode, auth_plain_encode
+from aiosmtplib.esmtp import parse_esmtp_extensions
 
 from arke.config import Smtp
+from arke.mail.dialogue import LOST, Dialogue, told
+from arke.mail.wire import Phase, Reply
 from arke.model import Notice
+from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import read_secret, seconds
 
-T = TypeVar("T")
-Phase = Literal["connect", "tls", "auth", "mail", "rcpt", "data", "sent", "unknown", "withdrawn", "bounce"]
-QUIT_SECONDS = 2.0
-CANCEL_SECONDS = 0.5
-JOIN_SECONDS = 5.0
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What the server said: ``code`` 0 when it said nothing; ``phase`` is how far the dialogue had come.
-
-    ``unknown`` means that the connection was lost after DATA began: the mail may or may not have been taken.
-    """
-
-    code: int
-    text: str
-    phase: Phase
+__all__ = ["Mailer", "Phase", "Reply", "tls_context"]
 
 
 class Mailer:
-    """A mail server to hand notices to; an async context manager. ``send`` may be called by several tasks at once."""
+    """A mail server to hand notices to; an async context manager. ``send`` may be called by several tasks at once.
+
+    Raises ConfigurationError at once when the password or the certificates cannot be read.
+    """
 
     def __init__(self, settings: Smtp, *, connections: int = 1) -> None:
         self._settings = settings
         self._password = read_secret(settings.password_file) if settings.password_file else None
+        self._tls = tls_context(settings) if self._secured else None
         self._limit = trio.CapacityLimiter(connections)
-        self._idle: list[aiosmtplib.SMTP] = []
-        self._loop = _LoopThread()
+        self._idle: list[Dialogue] = []
+
+    @property
+    def _secured(self) -> bool:
+        """Whether a dialogue must be over TLS: as configured, else everywhere but on loopback."""
+        return self._settings.tls != "none" if self._settings.tls else not loopback(self._settings.host)
 
     async def __aenter__(self) -> Self:
-        self._loop.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Say QUIT on every kept connection; when we are being cancelled, close them alone."""
         try:
-            while self._idle:
-                await self._loop.run(_quit(self._idle.pop(), polite=kind is None))
+            async with trio.open_nursery() as nursery:
+                for dialogue in self._idle if kind is None else ():
+                    nursery.start_soon(dialogue.quit, name="quit")
         finally:
-            await self._loop.stop()
+            with trio.CancelScope(shield=True):
+                for dialogue in self._idle:
+                    await dialogue.close()
+            self._idle.clear()
 
     async def send(self, notice: Notice) -> Reply:
         """Hand over one notice; one attempt, except that a kept connection found dead before DATA is replaced once."""
-        async with self._limit:
+        try:
+            self._limit.acquire_nowait()
+        except trio.WouldBlock:
+            await self._limit.acquire()
+        try:
             while self._idle:
-                client = self._idle.pop()
-                reply = await self._dialogue(client, notice)
+                reply = await self._deliver(self._idle.pop(), notice)
                 if not (reply.phase == "mail" and reply.code in {0, 421}):
                     return reply
-            client = self._client()
-            refused = await self._loop.run(self._open(client))
-            return refused if refused is not None else await self._dialogue(client, notice)
+            opened = await self._open()
+            return opened if isinstance(opened, Reply) else await self._deliver(opened, notice)
+        finally:
+            self._limit.release()
 
-    async def _dialogue(self, client: aiosmtplib.SMTP, notice: Notice) -> Reply:
-        reply = await self._loop.run(_deliver(client, notice))
-        if client.is_connected:
-            self._idle.append(client)
+    async def _deliver(self, dialogue: Dialogue, notice: Notice) -> Reply:
+        reply = await dialogue.deliver(notice)
+        if dialogue.open:
+            self._idle.append(dialogue)
         return reply
 
-    def _client(self) -> aiosmtplib.SMTP:
-        settings = self._settings
-        return aiosmtplib.SMTP(
-            hostname=settings.host,
-            port=settings.port,
-            timeout=seconds(settings.timeout),
-            use_tls=settings.tls == "implicit",
-            start_tls=False,
-            local_hostname=settings.helo or socket.gethostname(),
-        )
-
-    async def _open(self, client: aiosmtplib.SMTP) -> Reply | None:
-        """Connect, STARTTLS and AUTH on the loop's thread; None when ready, else why not."""
-        settings = self._settings
-        phase: Phase = "tls" if settings.tls == "implicit" else "connect"
+    async def _open(self) -> Dialogue | Reply:
+        """A connection ready for MAIL, or why there is none."""
+        settings, timeout = self._settings, seconds(self._settings.timeout)
         try:
-            await client.connect()
-            if settings.tls == "starttls" or (settings.tls is None and not _loopback(settings.host)):
+            with trio.fail_after(timeout):
+                stream: trio.abc.Stream = await trio.open_tcp_stream(settings.host, settings.port)
+        except (OSError, trio.TooSlowError) as error:
+            return Reply(0, told(error), "connect")
+        dialogue = Dialogue(stream, timeout)
+        try:
+            refused = await self._begin(dialogue)
+        except BaseException:
+            await dialogue.close()
+            raise
+        if refused is None:
+            return dialogue
+        await dialogue.close()
+        return refused
+
+    async def _begin(self, dialogue: Dialogue) -> Reply | None:
+        """Greeting, EHLO, TLS and AUTH; None when the server is ready, else its refusal."""
+        settings = self._settings
+        phase: Phase = "connect"
+        try:
+            if settings.tls == "implicit":
                 phase = "tls"
-                await client.starttls()
+                await self._secure(dialogue)
+                phase = "connect"
+            greeting = await dialogue.answer()
+            if greeting.code != 220:
+                return Reply(greeting.code, greeting.text, phase)
+            if refused := await self._hello(dialogue):
+                return refused
+            if settings.tls != "implicit" and self._secured:
+                phase = "tls"
+                if refused := await self._starttls(dialogue):
+                    return refused
             if settings.username is not None and self._password is not None:
                 phase = "auth"
-                await client.login(settings.username, self._password)
-            if client.is_ehlo_or_helo_needed:
-                await client.ehlo()
-        except asyncio.CancelledError:
-            client.close()
-            raise
-        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            client.close()
-            return _reply(error, phase)
+                return await self._login(dialogue, settings.username, self._password)
+        except LOST as error:
+            return Reply(0, told(error), phase)
+        return None
+
+    async def _hello(self, dialogue: Dialogue) -> Reply | None:
+        """EHLO, and HELO for a server that knows no EHLO (RFC 5321 section 3.2)."""
+        name = (self._settings.helo or socket.gethostname()).encode("ascii", "replace")
+        answer = await dialogue.ask(b"EHLO " + name + b"\r\n")
+        if answer.code == 250:
+            dialogue.features, methods = parse_esmtp_extensions(answer.text)
+            dialogue.features |= {"auth": " ".join(methods)} if methods else {}
+            return None
+        if answer.code in {500, 502, 504, 550}:
+            answer = await dialogue.ask(b"HELO " + name + b"\r\n")
+        return None if answer.code == 250 else Reply(answer.code, answer.text, "connect")
+
+    async def _starttls(self, dialogue: Dialogue) -> Reply | None:
+        if "starttls" not in dialogue.features:
+            return Reply(0, "the mail server does not offer STARTTLS, and nothing is sent without", "tls")
+        answer = await dialogue.ask(b"STARTTLS\r\n")
+        if answer.code != 220:
+            return Reply(answer.code, answer.text, "tls")
+        await self._secure(dialogue)
+        return await self._hello(dialogue)
+
+    async def _secure(self, dialogue: Dialogue) -> None:
+        """TLS over the connection as it stands; one of LOST when the handshake fails."""
+        context = self._tls or tls_context(self._settings)
+        stream = trio.SSLStream(dialogue.stream, context, server_hostname=self._settings.host)
+        with trio.fail_after(seconds(self._settings.timeout)):
+            await stream.do_handshake()
+        dialogue.renewed(stream)
+
+    async def _login(self, dialogue: Dialogue, username: str, password: str) -> Reply | None:
+        """AUTH PLAIN, else LOGIN (RFC 4954, RFC 4616); never over a wire that others can read."""
+        if not isinstance(dialogue.stream, trio.SSLStream) and not loopback(self._settings.host):
+            return Reply(0, "no password is sent without TLS", "auth")
+        methods = dialogue.features.get("auth", "").split()
+        if "plain" in methods:
+            lines = [b"AUTH PLAIN " + auth_plain_encode(username, password)]
+        elif "login" in methods:
+            lines = [b"AUTH LOGIN", *auth_login_encode(username, password)]
+        else:
+            return Reply(0, "the mail server offers neither AUTH PLAIN nor LOGIN", "auth")
+        for at, line in enumerate(lines, 1):
+            answer = await dialogue.ask(line + b"\r\n")
+            if answer.code != (235 if at == len(lines) else 334):
+                # A yes before the password, or no word of it: neither lets us in.
+                return Reply(answer.code if answer.code >= 400 else 0, answer.text, "auth")
         return None
 
 
-async def _deliver(client: aiosmtplib.SMTP, notice: Notice) -> Reply:
-    """MAIL, RCPT, DATA (RFC 5321), one recipient; the connection is closed unless it can be used again."""
-    phase: Phase = "mail"
-    utf8 = not (notice.recipient.isascii() and notice.envelope_sender.isascii())
-    encoding = "utf-8" if utf8 else "ascii"
+def tls_context(settings: Smtp) -> ssl.SSLContext:
+    """What the server's certificate must be: of an authority the host trusts, or of ``ca_file``; ConfigurationError."""
     try:
-        if utf8 and not client.supports_extension("smtputf8"):
-            return Reply(553, "5.6.7 the mail server does not offer SMTPUTF8", "rcpt")
-        mail_options, rcpt_options = (["SMTPUTF8", "BODY=8BITMIME"] if utf8 else []), []
-        if client.supports_extension("dsn"):
-            mail_options += ["RET=HDRS", f"ENVID={_xtext(notice.message_id.strip('<>'))}"]
-            rcpt_options += ["NOTIFY=FAILURE,DELAY"]
-        await client.mail(notice.envelope_sender, options=mail_options, encoding=encoding)
-        phase = "rcpt"
-        await client.rcpt(notice.recipient, options=rcpt_options, encoding=encoding)
-        phase = "data"
-        answer = await client.data(notice.message)
-        return Reply(answer.code, answer.message, "sent")
-    except asyncio.CancelledError:
-        client.close()
-        raise
-    except aiosmtplib.SMTPResponseException as error:
-        if error.code in {0, -1} or 200 <= error.code < 400:  # an answer out of turn: the dialogue is out of step
-            client.close()
-        await _reset(client)
-        return _reply(error, phase)
-    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-        client.close()
-        return _reply(error, "unknown" if phase == "data" else phase)
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError([f"smtp.ca_file: {settings.ca_file}: no usable certificates: {error}"]) from error
 
 
-async def _reset(client: aiosmtplib.SMTP) -> None:
-    """Make a refused transaction's connection fit for the next one, or close it."""
-    if not client.is_connected:
-        return
-    try:
-        await client.rset(timeout=QUIT_SECONDS)
-    except (aiosmtplib.SMTPException, OSError):
-        client.close()
-
-
-async def _quit(client: aiosmtplib.SMTP, *, polite: bool) -> None:
-    """Say QUIT and close; when we are being cancelled, close alone: the server's answer is not worth a second."""
-    try:
-        if polite:
-            await client.quit(timeout=QUIT_SECONDS)
-    except (aiosmtplib.SMTPException, OSError):
-        pass
-    finally:
-        client.close()
-
-
-def _reply(error: BaseException, phase: Phase) -> Reply:
-    """The library's exceptions as a value; a lost connection, also in DATA, has no code."""
-    if isinstance(error, aiosmtplib.SMTPRecipientsRefused) and error.recipients:
-        return _reply(error.recipients[0], phase)
-    if isinstance(error, aiosmtplib.SMTPResponseException) and error.code > 0:
-        return Reply(error.code, str(error.message), phase)
-    return Reply(0, f"{type(error).__name__}: {error}", "unknown" if phase == "data" else phase)
-
-
-def _loopback(host: str) -> bool:
+def loopback(host: str) -> bool:
+    """Whether a host is this one by its name or address: nobody else can read along."""
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _xtext(text: str) -> str:
-    """RFC 3461 section 4: everything but printable ASCII, and ``+`` and ``=``, as ``+XX``."""
-    return re.sub(r"[^!-*,-<>-~]", lambda match: "".join(f"+{byte:02X}" for byte in match[0].encode()), text)
-
-
-class _LoopThread:
-    """An asyncio loop in a thread of its own; trio tasks wait for its coroutines and may cancel them."""
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="arke-smtp", daemon=True)
-        self._thread.start()
-
-    async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The coroutine's value; cancelling the caller cancels it on its loop and does not wait for the network."""
-        if self._loop is None:
-            work.close()
-            raise RuntimeError("the mailer is used as 'async with Mailer(...)'")
-        done = trio.Event()
-        token = trio.lowlevel.current_trio_token()
-        ended = threading.Event()
-
-        async def watched() -> T:
-            try:
-                return await work
-            finally:
-                ended.set()
-
-        def wake(_: concurrent.futures.Future[T]) -> None:
-            try:
-                token.run_sync_soon(done.set)
-            except trio.RunFinishedError:
-                return
-
-        future = asyncio.run_coroutine_threadsafe(watched(), self._loop)
-        future.add_done_callback(wake)
-        try:
-            await done.wait()
-        except trio.Cancelled:
-            future.cancel()
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(ended.wait, CANCEL_SECONDS)
-            raise
-        return future.result()
-
-    async def stop(self) -> None:
-        if self._loop is None or self._thread is None:
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._thread.join, JOIN_SECONDS)
-        if not self._thread.is_alive():
-            self._loop.close()
-        self._loop = None

@@ -26,7 +26,7 @@ from tests.lab.real import MissingError, PostfixServer, own_directory, postfix
 MAILS = int(os.environ.get("MAILS", "1000"))
 CONNECTIONS = 10
 BODY_BYTES = 6000
-ROUNDS = 3
+ROUNDS = 5
 
 
 def notices(number: int, run: int) -> list[Notice]:
@@ -85,6 +85,7 @@ async def measure(server: PostfixServer, program: str | None) -> dict[str, objec
             peers.append(await trio.to_thread.run_sync(source, program, server.port))
     value = statistics.median(rates[1:])
     peer = statistics.median(peers[1:]) if peers else None
+    pairs = list(zip(rates[1:], peers[1:], strict=False))  # run side by side, so that a busy moment meets both
     return {
         "name": "smtp-send",
         "value": round(value, 1),
@@ -93,7 +94,7 @@ async def measure(server: PostfixServer, program: str | None) -> dict[str, objec
         "peer": "smtp-source" if program else "smtp-source: missing (package postfix)",
         "peer_value": round(peer, 1) if peer else None,
         "peer_n": MAILS,
-        "ratio": round(value / peer, 3) if peer else None,
+        "ratio": round(statistics.median(a / b for a, b in pairs), 3) if pairs else None,
         "limit": None,
         "limit_value": None,
         "rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),

@@ -37,7 +37,7 @@ class Ledger:
         self.connection = apsw.Connection(str(path))
         self.connection.execute(SCHEMA)
 
-    async def run(self, fn: Callable[[apsw.Connection], T]) -> T:
+    async def run(self, fn: Callable[[apsw.Connection], T], *, durable: bool = True) -> T:
         await trio.lowlevel.checkpoint()
         with self.connection:
             return fn(self.connection)

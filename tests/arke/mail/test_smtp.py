@@ -1,6 +1,5 @@
-"""The mailer against a small SMTP server on loopback, written here: trio streams, one script of replies a session."""
+"""The mailer against a small SMTP server on loopback, written beside it: one script of replies a session."""
 
-import functools
 import re
 
 import pytest
@@ -10,81 +9,12 @@ from arke.config import Smtp
 from arke.mail.smtp import Mailer
 from arke.model import Notice
 from tests.arke.mail.cases import compose, contact
-
-
-class Server:
-    """Replies as told: ``script`` maps a command word to a reply line; ``drop`` closes after the message's last dot."""
-
-    def __init__(self) -> None:
-        self.script: dict[str, str] = {}
-        self.features = ["DSN", "8BITMIME"]
-        self.drop: set[str] = set()
-        self.hang: set[str] = set()
-        self.mails: list[bytes] = []
-        self.commands: list[str] = []
-        self.sessions = 0
-
-    async def start(self, nursery: trio.Nursery) -> int:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(functools.partial(trio.serve_listeners, self.serve, listeners))
-        return int(listeners[0].socket.getsockname()[1])
-
-    async def serve(self, stream: trio.SocketStream) -> None:
-        self.sessions += 1
-        buffered = bytearray()
-        try:
-            await stream.send_all(b"220 lab\r\n")
-            while (line := await self.until(stream, buffered, b"\r\n")) is not None:
-                if not await self.command(stream, buffered, line.decode()):
-                    break
-        except trio.BrokenResourceError:
-            return
-        finally:
-            await stream.aclose()
-
-    async def until(self, stream: trio.SocketStream, buffered: bytearray, end: bytes) -> bytes | None:
-        while (at := buffered.find(end)) < 0:
-            data = await stream.receive_some(65536)
-            if not data:
-                return None
-            buffered += data
-        taken = bytes(buffered[:at])
-        del buffered[: at + len(end)]
-        return taken
-
-    async def command(self, stream: trio.SocketStream, buffered: bytearray, line: str) -> bool:
-        word = line.split(maxsplit=1)[0].upper()
-        self.commands.append(line)
-        if word in self.hang:
-            await trio.sleep_forever()
-        if word in self.drop:
-            return False
-        if word == "EHLO":
-            lines = ["lab", *self.features]
-            await stream.send_all("".join(f"250{' ' if f == lines[-1] else '-'}{f}\r\n" for f in lines).encode())
-            return True
-        if word == "DATA" and "DATA" not in self.script:
-            await stream.send_all(b"354 go\r\n")
-            mail = await self.until(stream, buffered, b"\r\n.\r\n")
-            if mail is None:
-                return False
-            self.mails.append(mail + b"\r\n")
-            if "dot" in self.drop:
-                return False
-            await stream.send_all(self.script.get("dot", "250 2.0.0 taken").encode() + b"\r\n")
-            return True
-        await stream.send_all(self.script.get(word, "221 bye" if word == "QUIT" else "250 ok").encode() + b"\r\n")
-        return word != "QUIT"
+from tests.arke.mail.mailserver import Server, settings
 
 
 @pytest.fixture
 async def server() -> Server:
     return Server()
-
-
-async def settings(server: Server, nursery: trio.Nursery, **change: object) -> Smtp:
-    values = {"host": "127.0.0.1", "sender": "abuse@nic.zz", "port": await server.start(nursery), "timeout": "5s"}
-    return Smtp(**(values | change))  # type: ignore[arg-type]
 
 
 async def test_accepted_unchanged_over_one_connection(server: Server, nursery: trio.Nursery) -> None:

@@ -1,0 +1,197 @@
+"""One connection to a mail server: commands out, answers matched to them in order, one notice at a time.
+
+Between ``smtp``, which opens and keeps connections, and ``wire``, which knows the bytes. MAIL, RCPT and DATA go in one
+write where the server offers PIPELINING (RFC 2920), else one by one. A dialogue that is out of step, silent or lost is
+closed; what stands about the notice then is how far it had come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+import trio
+from trio.abc import Stream
+
+from arke.mail.wire import Answer, Answers, OutOfStepError, Phase, Reply, dotted, envelope
+from arke.model import Notice
+
+READ_BYTES = 8192
+QUIT_SECONDS = 2.0
+DOT_TIMES = 10
+"""How many times the time of a step the end of a message may take: RFC 5321 section 4.5.3.2.6 asks for ten minutes,
+since whoever gives up earlier sends a mail twice."""
+LOST = (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OutOfStepError, OSError)
+
+
+class Dialogue:
+    """A stream to a server, and what it offers; ``timeout`` is real seconds a step may take."""
+
+    def __init__(self, stream: Stream, timeout: float) -> None:
+        self.stream = stream
+        self.features: Mapping[str, str] = {}
+        """The extensions of its last EHLO, lower case, with their parameters."""
+        self.open = True
+        self._timeout = timeout
+        self._answers = Answers()
+        self._phase: Phase = "connect"
+        self._refused: Reply | None = None
+
+    async def answer(self) -> Answer:
+        """The next answer; raises one of :data:`LOST` when none comes in time, or none of SMTP's."""
+        with trio.fail_after(self._timeout):
+            return await self._answer()
+
+    async def ask(self, command: bytes, within: float | None = None) -> Answer:
+        """One command and its answer; raises as :meth:`answer`."""
+        with trio.fail_after(self._timeout if within is None else within):
+            await self._send(command)
+            return await self._answer()
+
+    def renewed(self, stream: Stream) -> None:
+        """TLS has begun: whatever was said in the clear, or slipped in behind, counts for nothing (RFC 3207)."""
+        self.stream, self.features, self._answers = stream, {}, Answers()
+
+    async def deliver(self, notice: Notice) -> Reply:
+        """One transaction (RFC 5321 section 3.3); the connection is closed unless it can be used again."""
+        commands = envelope(notice, self.features)
+        if isinstance(commands, Reply):
+            return commands
+        self._phase, self._refused = "mail", None
+        try:
+            self._nothing_unasked()
+            with trio.fail_after(self._timeout) as limit:
+                if "pipelining" in self.features:
+                    await self._together(commands)
+                else:
+                    await self._singly(commands, limit)
+                reply = self._refused or await self._content(notice, limit)
+        except LOST as error:
+            await self.close()
+            return self._refused or Reply(0, told(error), self._phase)
+        except BaseException:
+            await self.close()
+            raise
+        if reply.phase != "sent" and self.open:
+            await self._reset(reply)
+        return reply
+
+    async def _together(self, commands: tuple[bytes, bytes]) -> None:
+        """MAIL, RCPT and DATA in one write; every answer is read, the first refusal counts."""
+        await self._send(b"".join((*commands, b"DATA\r\n")))
+        for phase in _PHASES:
+            answer = self._judge(phase, await self._answer())
+        if self._refused is not None and answer.code == 354:  # it waits for a message all the same: an empty one
+            await self._send(b".\r\n")
+            await self._answer()
+
+    async def _singly(self, commands: tuple[bytes, bytes], limit: trio.CancelScope) -> None:
+        """The same, each command after the answer to the one before, each with its own time."""
+        for phase, command in zip(_PHASES, (*commands, b"DATA\r\n"), strict=True):
+            limit.deadline = trio.current_time() + self._timeout
+            self._phase = phase
+            self._nothing_unasked()
+            await self._send(command)
+            self._judge(phase, await self._answer())
+            if self._refused is not None:
+                return
+
+    def _nothing_unasked(self) -> None:
+        """What came before we spoke answers nothing, and all that follows would be matched with the wrong command."""
+        if self._answers.pending:
+            raise OutOfStepError("the server spoke out of turn")
+
+    def _judge(self, phase: Phase, answer: Answer) -> Answer:
+        """Keep the first answer that is not the one that lets the dialogue go on."""
+        self._phase = "rcpt" if phase == "mail" else "data"  # what the next answer is about
+        if answer.code not in _GOOD[phase] and self._refused is None:
+            self._refused = Reply(answer.code, answer.text, phase)
+        return answer
+
+    async def _content(self, notice: Notice, limit: trio.CancelScope) -> Reply:
+        """The message, and what becomes of it. Until its last byte is sent nobody can have taken it."""
+        self._nothing_unasked()
+        limit.deadline = trio.current_time() + self._timeout
+        try:
+            await self._send(dotted(notice.message))
+        except LOST as error:
+            return await self._broken_off(error)
+        self._phase = "unknown"
+        limit.deadline = trio.current_time() + self._timeout * DOT_TIMES
+        answer = await self._answer()
+        if 400 <= answer.code < 600:
+            return Reply(answer.code, answer.text, "data")
+        if answer.code != 250 or self._answers.pending:  # of two answers neither proves anything
+            await self.close()
+            return Reply(answer.code, answer.text, "unknown")
+        return Reply(answer.code, answer.text, "sent")
+
+    async def _broken_off(self, error: BaseException) -> Reply:
+        """The server took no more of the message: what it says of that, where it says it."""
+        reply = Reply(0, told(error), "data")
+        with contextlib.suppress(*LOST):
+            with trio.fail_after(QUIT_SECONDS):
+                answer = await self._answer()
+            if 400 <= answer.code < 600:
+                reply = Reply(answer.code, answer.text, "data")
+        await self.close()
+        return reply
+
+    async def _reset(self, reply: Reply) -> None:
+        """Make a refused transaction's connection fit for the next one, or close it."""
+        if reply.code < 400:  # an answer out of turn
+            await self.close()
+            return
+        try:
+            if (await self.ask(b"RSET\r\n", QUIT_SECONDS)).code != 250:
+                await self.close()
+        except LOST:
+            await self.close()
+
+    async def quit(self) -> None:
+        """Say QUIT and close; the server's answer is worth two seconds at most."""
+        try:
+            with contextlib.suppress(*LOST):
+                await self.ask(b"QUIT\r\n", QUIT_SECONDS)
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close without a word; a checkpoint, as every closing of trio's."""
+        self.open = False
+        await trio.aclose_forcefully(self.stream)
+
+    async def _answer(self) -> Answer:
+        while not self._answers.pending or (answer := self._answers.next()) is None:
+            if not (data := await self._receive()):
+                raise trio.BrokenResourceError("the server closed the connection")
+            self._answers.feed(data)
+        return answer
+
+    async def _send(self, data: bytes) -> None:
+        """All of it; in the clear by the socket itself, which costs half of what the stream around it does."""
+        if not isinstance(self.stream, trio.SocketStream):
+            await self.stream.send_all(data)
+            return
+        while (sent := await self.stream.socket.send(data)) < len(data):
+            data = data[sent:]
+
+    async def _receive(self) -> bytes:
+        if isinstance(self.stream, trio.SocketStream):
+            return await self.stream.socket.recv(READ_BYTES)
+        return bytes(await self.stream.receive_some(READ_BYTES))
+
+
+def told(error: BaseException) -> str:
+    """An error of the network as the text of a reply: the cause under trio's own, where there is one."""
+    cause = error.__cause__ or error
+    name = "no answer in time" if isinstance(cause, trio.TooSlowError) else type(cause).__name__
+    return f"{name}: {cause}" if str(cause) else name
+
+
+_PHASES: tuple[Phase, ...] = ("mail", "rcpt", "data")
+_GOOD: Mapping[Phase, frozenset[int]] = {
+    "mail": frozenset({250}),
+    "rcpt": frozenset({250, 251}),
+    "data": frozenset({354}),
+}

@@ -1,0 +1,203 @@
+"""The dialogue with servers of every kind: pipelining, TLS and AUTH, and what a hostile one does."""
+
+import ssl
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+
+from arke.mail.smtp import Mailer
+from arke.model import Notice
+from tests.arke.mail.cases import compose, contact
+from tests.arke.mail.mailserver import Server, settings
+from tests.lab.internet.certificates import contexts
+
+
+@pytest.fixture
+async def server() -> Server:
+    return Server()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    """A server's context, and the file of the authority a client must trust for it: the certificate itself."""
+    folder = tmp_path_factory.mktemp("certificates")
+    return contexts(folder, ["localhost"])["self-signed"], folder / "self-signed.pem"
+
+
+def made(number: int) -> list[Notice]:
+    return [compose(to=contact(f"u{at}@example.test")) for at in range(number)]
+
+
+async def test_the_envelope_is_one_write(server: Server, nursery: trio.Nursery) -> None:
+    """Where PIPELINING is offered MAIL, RCPT and DATA go together: a server that waits for all three gets them."""
+    server.features.append("PIPELINING")
+    server.group_only = True
+    async with Mailer(await settings(server, nursery)) as mailer:
+        replies = [await mailer.send(notice) for notice in made(3)]
+    assert [(reply.code, reply.phase) for reply in replies] == [(250, "sent")] * 3
+    assert (len(server.mails), server.sessions) == (3, 1)
+
+
+async def test_without_pipelining_one_by_one(server: Server, nursery: trio.Nursery) -> None:
+    """Where it is not offered no command leaves before the answer to the last."""
+    async with Mailer(await settings(server, nursery)) as mailer:
+        assert [(await mailer.send(notice)).code for notice in made(3)] == [250] * 3
+    assert not server.eager
+
+
+async def test_an_old_server_gets_helo(server: Server, nursery: trio.Nursery) -> None:
+    """A server that knows no EHLO gets HELO, and no extension is used."""
+    server.script["EHLO"] = "502 5.5.1 what"
+    async with Mailer(await settings(server, nursery)) as mailer:
+        assert (await mailer.send(compose())).code == 250
+    assert next(line for line in server.commands if line.startswith("MAIL")).endswith(">")
+
+
+@pytest.mark.parametrize("data", ["354 go", "503 5.5.1 no recipients"])
+async def test_a_refused_group_costs_no_connection(server: Server, nursery: trio.Nursery, data: str) -> None:
+    """After a refused RCPT the DATA sent with it is ended empty where the server waits for one (RFC 2920), then RSET."""
+    server.features.append("PIPELINING")
+    server.turns = {"RCPT": ["550 5.1.1 nobody", "250 ok"], "DATA": [data, "354 go"]}
+    async with Mailer(await settings(server, nursery)) as mailer:
+        refused = await mailer.send(compose())
+        assert (refused.code, refused.text, refused.phase) == (550, "5.1.1 nobody", "rcpt")
+        assert (await mailer.send(compose(to=contact("v@example.test")))).phase == "sent"
+    assert (server.sessions, len(server.mails)) == (1, 1)
+    assert "RSET" in server.commands
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "phase"),
+    [
+        ({"DATA": "354 go\n250 2.0.0 taken"}, 0, "data"),
+        ({"dot": "250 2.0.0 taken\n451 4.3.0 not taken"}, 250, "unknown"),
+        ({"dot": "354 more"}, 354, "unknown"),
+        ({"dot": "252 perhaps"}, 252, "unknown"),
+        ({"dot": "no answer at all"}, 0, "unknown"),
+        ({"MAIL": "HTTP/1.1 400"}, 0, "mail"),
+        ({"RCPT": "\n".join(["250-more"] * 200)}, 0, "rcpt"),
+        ({"RCPT": "250 " + "x" * 5000}, 0, "rcpt"),
+        ({"EHLO": "\n".join(["250-more"] * 200)}, 0, "connect"),
+        ({"EHLO": "421 4.3.2 no"}, 421, "connect"),
+    ],
+)
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_an_answer_out_of_step_proves_nothing(
+    server: Server, nursery: trio.Nursery, script: dict[str, str], code: int, phase: str, pipelining: bool
+) -> None:
+    """Answers before the question, of no protocol, of the wrong kind or without end: never accepted, and hung up on."""
+    server.features += ["PIPELINING"] * pipelining
+    server.script = script
+    async with Mailer(await settings(server, nursery)) as mailer:
+        reply = await mailer.send(compose())
+        assert (reply.code, reply.phase) == (code, phase)
+        server.script = {}
+        assert (await mailer.send(compose())).phase == "sent"
+    assert server.sessions == 2
+
+
+async def test_answers_to_commands_not_yet_said(server: Server, nursery: trio.Nursery) -> None:
+    """Three answers to MAIL say nothing of RCPT and DATA: no message is sent on them."""
+    server.script = {"MAIL": "250 ok\n250 ok\n354 go"}
+    async with Mailer(await settings(server, nursery)) as mailer:
+        reply = await mailer.send(compose())
+    assert (reply.code, reply.phase, server.mails) == (0, "rcpt", [])
+
+
+async def test_a_server_that_takes_no_message(server: Server, nursery: trio.Nursery) -> None:
+    """Nobody can have taken a message whose end was never sent: silence in the middle of it is no doubt."""
+    server.hang.add("message")
+    big = msgspec.structs.replace(compose(), message=b"x: y\r\n\r\n" + b"z" * (1 << 24))
+    async with Mailer(await settings(server, nursery, timeout="1s")) as mailer:
+        reply = await mailer.send(big)
+    assert (reply.code, reply.phase) == (0, "data")
+
+
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+async def test_tls(server: Server, nursery: trio.Nursery, mode: str, certificates: tuple[ssl.SSLContext, Path]) -> None:
+    """STARTTLS and TLS from the start, with the password said inside only; the authority may be one's own."""
+    server.tls = certificates[0]
+    server.features += ["PIPELINING", "AUTH PLAIN LOGIN"] + (["STARTTLS"] if mode == "starttls" else [])
+    server.script["AUTH"] = "235 2.7.0 come in"
+    config = await settings(server, nursery, host="localhost", tls=mode, ca_file=str(certificates[1]))
+    async with Mailer(config) as mailer:
+        assert [(await mailer.send(notice)).code for notice in made(3)] == [250] * 3
+    assert server.sessions == 1
+
+
+async def test_plain_bytes_behind_starttls_are_thrown_away(
+    server: Server, nursery: trio.Nursery, certificates: tuple[ssl.SSLContext, Path]
+) -> None:
+    """What somebody slipped in behind the answer to STARTTLS is taken for nothing the server said inside TLS."""
+    server.tls, server.injected = certificates[0], b"250-evil\r\n250 AUTH PLAIN\r\n250 ok\r\n"
+    server.features += ["STARTTLS"]
+    config = await settings(server, nursery, host="localhost", tls="starttls", ca_file=str(certificates[1]))
+    server.script["dot"] = "451 4.3.0 not now"
+    async with Mailer(config) as mailer:
+        reply = await mailer.send(compose())
+        assert (reply.code, reply.text) == (451, "4.3.0 not now")
+    assert server.mails == []
+
+
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+async def test_a_stranger_s_certificate_is_refused(
+    server: Server, nursery: trio.Nursery, mode: str, certificates: tuple[ssl.SSLContext, Path]
+) -> None:
+    """A certificate of no authority the host trusts ends the connection before a word of the mail."""
+    server.tls = certificates[0]
+    server.features += ["STARTTLS"] if mode == "starttls" else []
+    async with Mailer(await settings(server, nursery, host="localhost", tls=mode)) as mailer:
+        reply = await mailer.send(compose())
+    assert (reply.code, reply.phase) == (0, "tls")
+    assert "certificate" in reply.text
+    assert not any(line.startswith("MAIL") for line in server.commands)
+
+
+@pytest.mark.parametrize(
+    ("methods", "turns", "code", "phase", "said"),
+    [
+        ("PLAIN LOGIN", ["235 in"], 250, "sent", ["AUTH PLAIN AGFya2UAcHc="]),
+        ("LOGIN", ["334 VXNlcm5hbWU6"], 0, "auth", ["AUTH LOGIN"]),
+        ("PLAIN", ["535 5.7.8 no"], 535, "auth", ["AUTH PLAIN AGFya2UAcHc="]),
+        ("PLAIN", ["250 whatever"], 0, "auth", ["AUTH PLAIN AGFya2UAcHc="]),
+        ("GSSAPI", ["235 in"], 0, "auth", []),
+    ],
+)
+async def test_auth(
+    server: Server,
+    nursery: trio.Nursery,
+    tmp_path: Path,
+    methods: str,
+    turns: list[str],
+    code: int,
+    phase: str,
+    said: list[str],
+) -> None:
+    """PLAIN before LOGIN; whatever is not a plain yes is a refusal, and no mail is handed over."""
+    secret = tmp_path / "secret"
+    secret.write_text("pw\n")
+    secret.chmod(0o600)
+    server.features.append(f"AUTH {methods}")
+    server.turns["AUTH"] = turns
+    server.drop.add("YXJRZQ==")
+    config = await settings(server, nursery, username="arke", password_file=str(secret))
+    async with Mailer(config) as mailer:
+        reply = await mailer.send(compose())
+    assert (reply.code, reply.phase) == (code, phase)
+    assert [line for line in server.commands if line.startswith("AUTH")] == said
+    assert "pw" not in reply.text
+
+
+async def test_auth_login(server: Server, nursery: trio.Nursery, tmp_path: Path) -> None:
+    """LOGIN's two questions are answered with name and password."""
+    secret = tmp_path / "secret"
+    secret.write_text("pw\n")
+    secret.chmod(0o600)
+    server.features.append("AUTH LOGIN")
+    server.script |= {"AUTH": "334 VXNlcm5hbWU6", "YXJRZQ==": "334 UGFzc3dvcmQ6", "CHC=": "235 2.7.0 in"}
+    config = await settings(server, nursery, username="arke", password_file=str(secret))
+    async with Mailer(config) as mailer:
+        assert (await mailer.send(compose())).phase == "sent"
+    assert server.commands[1:4] == ["AUTH LOGIN", "YXJrZQ==", "cHc="]
