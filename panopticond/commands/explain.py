@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from panopticond.commands.class_facts import class_lines
 from panopticond.config import Config, tlds
 from panopticond.feeds.formats.row import Row
 from panopticond.feeds.normalise import normalise
-from panopticond.model import DomainRecord, Incident, Indicator, Observation, Round, Verdict, public_id
+from panopticond.model import DomainRecord, Incident, Indicator, Observation, Round, public_id
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.names import Names
-from panopticond.snapshot.conclude import classes
-from panopticond.snapshot.rows import Judged, Known
 from panopticond.store.interface import Standing
 from panopticond.store.sqlite import open_store
 from panopticond.wiring import policy
@@ -57,7 +56,8 @@ async def explain(config: Config, text: str) -> str:
         domain = await store.domain(name)
         neighbours = [one for one in await store.find(name) if one.subject.domain == name]
         incidents = [incident for incident in await store.incidents(tld) if incident.domain == name]
-        about = [*_domain(domain or DomainRecord(name, tld)), *_class(neighbours, domain), *_incidents(incidents)]
+        held_to_be = await class_lines(store, config, neighbours, domain)
+        about = [*_domain(domain or DomainRecord(name, tld)), *held_to_be, *_incidents(incidents)]
         return "\n\n".join([*parts, "\n".join(about)])
     finally:
         await store.close()
@@ -121,31 +121,6 @@ def _domain(record: DomainRecord) -> Iterable[str]:
         yield f"  absent from the zone since {rfc3339(record.absent_since)}"
     if record.returned:
         yield f"  returned to the zone after five days' absence at {rfc3339(record.returned)}"
-
-
-def _class(standings: Iterable[Standing], record: DomainRecord | None) -> Iterable[str]:
-    """What the domain is held to be, by the rules a publication uses; an assessment, never a finding."""
-    judged = [_judged(one, one.verdict) for one in standings if one.verdict is not None]
-    if not judged:
-        return
-    name = judged[0].subject.domain
-    ((_, found),) = classes({(name, False): judged}, {name: Known.of(record)}, lambda _name: None).items()
-    yield f"  class (an assessment): {found.abuse_class}"
-    yield from (f"    because {reason}" for reason in found.reasons)
-    yield from (f"    missing: {what}" for what in found.missing)
-
-
-def _judged(one: Standing, verdict: Verdict) -> Judged:
-    return Judged(
-        subject=one.subject,
-        licence="redistributable",
-        recorded=one.recorded,
-        verdict=verdict,
-        sightings=one.sightings,
-        validated=False,
-        first_validated=one.first_validated,
-        decision=one.decision,
-    )
 
 
 def _incidents(incidents: Iterable[Incident]) -> Iterable[str]:

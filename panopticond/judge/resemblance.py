@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from panopticond.shared.dga import Model
-from panopticond.shared.lookalike import Protected, builtin_protected
+from panopticond.shared.lookalike import Hit, Protected, builtin_protected
 
 PLAIN_FROM = 0.7
 """Score of a look-alike from which it is a sign: one slip from six letters, or a brand with lure words only."""
@@ -25,13 +25,23 @@ class Resemblance:
 
     def __call__(self, domain: str) -> str | None:
         """The protected name a domain plainly resembles, or None; a protected name as it stands resembles none."""
+        hit = self.hit(domain)
+        return hit.brand if hit is not None else None
+
+    def hit(self, domain: str) -> Hit | None:
+        """The same with how and how much, for whoever has to defend it."""
         label = domain.partition(".")[0]
         if label in self._protected.brands:
             return None
         hits = self._protected.look(label)
-        return hits[0].brand if hits and hits[0].score >= PLAIN_FROM else None
+        return hits[0] if hits and hits[0].score >= PLAIN_FROM else None
+
+
+def generated_score(domain: str) -> float:
+    """How generated a name's letters look, 0 to 1."""
+    return Model.load().score(domain.partition(".")[0])
 
 
 def looks_generated(domain: str) -> bool:
     """Whether a name's letters are such as one registered name in a thousand has."""
-    return Model.load().score(domain.partition(".")[0]) >= GENERATED_FROM
+    return generated_score(domain) >= GENERATED_FROM

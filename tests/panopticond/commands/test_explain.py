@@ -54,3 +54,38 @@ async def test_it_says_where_the_referral_and_the_suffixes_disagree(tmp_path: Pa
         await store.record_domain(DomainRecord("www.d1.zz", "zz"))
     page = await explain(config, "www.d1.zz")
     assert "the referral's owner is www.d1.zz; by the suffixes alone the domain would be d1.zz" in page
+
+
+async def test_a_class_comes_with_the_facts_it_rests_on(tmp_path: Path) -> None:
+    """Age, resemblance and how, the other names of the burst, the front page: what a registry is asked about."""
+    config = Config(tld=(Tld(name="zz"),), store=StoreSettings(str(tmp_path / "p.db")))
+    registered = {"registered": "2026-02-20T00:00:00Z"}
+    async with await open_store(tmp_path / "p.db") as store:
+        for name in ("paypa1.zz", "paypal-login.zz", "amaz0n.zz", "elsewhere.zz"):
+            item = Indicator(f"http://{name}/", name, name, "zz", "registered", "phishing")
+            (watch,) = await store.record_listing("feed-one", NOW, [item])
+            verdict = Verdict("active", "live-at-a-vantage", NOW, NOW, last_active=NOW, fingerprint="d;2xx;1;9;aa")
+            await store.record_round(watch.id, Round(NOW, ()), verdict)
+            servers = {"ns": "ns1.other.example" if name == "elsewhere.zz" else "ns1.host.example ns2.host.example"}
+            record = DomainRecord(
+                name,
+                "zz",
+                delegation=Observation("delegation", name, "direct", NOW, "delegated", servers),
+                registration=Observation("registration", name, "direct", NOW, "registered", registered),
+                apex=Observation("apex", name, "near", NOW, "live", {"fingerprint": "d;2xx;1;9;aa"}),
+            )
+            await store.record_domain(record)
+    page = await explain(config, "paypa1.zz")
+    wanted = (
+        "class (an assessment): malicious",
+        "because resembles paypal",
+        "because 2 reported names of the same day and name servers",
+        "fact: first reported 2026-03-01T12:00:00Z; registered 2026-02-20T00:00:00Z, 9 days before",
+        "fact: resembles paypal by homoglyph, score ",
+        "fact: 2 other reported names were registered on 2026-02-20 with the name servers "
+        "ns1.host.example ns2.host.example: amaz0n.zz paypal-login.zz",
+        "fact: reported: http://paypa1.zz/ (registered)",
+        "fact: front page: live, the same page as the reported one",
+        "fact: in no popularity list",
+    )
+    assert [text for text in wanted if text not in page] == []
