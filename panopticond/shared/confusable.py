@@ -8,8 +8,10 @@ Greek, Armenian and other letters that pass for Latin ones stand in ``data/confu
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 from importlib import resources
 
 LABEL_LIMIT = 63
@@ -28,6 +30,7 @@ _DOUBLE = {
     "b": ("lb",), "d": ("cl", "dl"), "h": ("lh",), "k": ("lk", "ik", "lc"), "m": ("nn", "rn", "rr"), "w": ("vv", "uu"),
     "a": ("ci", "cl"), "g": ("cj",),
 }  # fmt: skip
+_TWO_AS_ONE = {pair: [one for one in _DOUBLE if pair in _DOUBLE[one]] for pairs in _DOUBLE.values() for pair in pairs}
 _FOLDS = {"c": "e", "3": "e", "d": "b", "8": "b", "h": "b", "q": "g", "9": "g", "6": "g", "i": "l", "j": "l", "1": "l",
           "0": "o", "m": "n", "r": "n", "4": "a", "5": "s", "7": "t", "f": "t", "u": "v", "2": "z"}  # fmt: skip
 _GLANCE = str.maketrans("01i", "oll")
@@ -64,11 +67,21 @@ def skeletons(blob: bytes) -> bytes:
     return shapes
 
 
-def expansions(brand: str) -> set[str]:
-    """The brand with up to two of its letters written as two shapes, or two as one, as skeletons; itself included."""
-    one = _respelled(brand)
-    two = {text for first in one for text in _respelled(first)} if len(one) <= 40 else set()
-    return set(skeletons("\n".join({brand} | one | two).encode()).decode().split("\n"))
+def expanded(brands: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(skeleton, brand) of each brand, and of it with up to two letters written as two shapes, or two as one."""
+    every = iter(brands)
+    while some := list(itertools.islice(every, 500)):
+        spelled = [_spellings(brand) for brand in some]
+        shapes = skeletons("\n".join(itertools.chain(*spelled)).encode()).decode().split("\n")
+        at = 0
+        for brand, texts in zip(some, spelled, strict=True):
+            yield from [(shape, brand) for shape in set(shapes[at : at + len(texts)])]
+            at += len(texts)
+
+
+def families(text: str) -> str:
+    """The text with every ASCII letter that passes for another, or for one that does, as one and the same."""
+    return text.translate(_FAMILIES)
 
 
 def substitutions(brand: str, label: str, limit: int = 2) -> int | None:
@@ -130,13 +143,35 @@ def _rewrites(letter: str) -> dict[str, int]:
     return {text: 2 for text in two if text != letter and len(text) <= 3} | dict.fromkeys(one, 1)
 
 
-def _respelled(text: str) -> set[str]:
-    found: set[str] = set()
+def _spellings(brand: str) -> set[str]:
+    one = set(_respelled(brand))
+    two = [text for first in one for text in _respelled(first)] if len(one) <= 40 else []
+    return {brand, *one, *two}
+
+
+def _respelled(text: str) -> list[str]:
+    """The text with one letter written as two shapes, or two as one, wherever that goes."""
+    found: list[str] = []
     for at, letter in enumerate(text):
-        found.update(text[:at] + pair + text[at + 1 :] for pair in _DOUBLE.get(letter, ()))
+        if letter in _DOUBLE:
+            found += [text[:at] + pair + text[at + 1 :] for pair in _DOUBLE[letter]]
         pair = text[at : at + 2]
-        found.update(text[:at] + one + text[at + 2 :] for one, pairs in _DOUBLE.items() if pair in pairs)
+        if pair in _TWO_AS_ONE:
+            found += [text[:at] + one + text[at + 2 :] for one in _TWO_AS_ONE[pair]]
     return found
+
+
+def _closed() -> dict[int, str]:
+    """From each letter to the first of those that it, or one that it passes for, passes for."""
+    first = {letter: letter for letter in _SINGLE}
+    for letter, others in _SINGLE.items():
+        joined = {first[letter], *(first.get(other, other) for other in others)}
+        least = min(joined)
+        first = {one: least if of in joined else of for one, of in first.items()}
+    return {ord(letter): of for letter, of in first.items()}
+
+
+_FAMILIES = _closed()
 
 
 @functools.lru_cache(maxsize=4096)

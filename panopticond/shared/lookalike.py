@@ -10,20 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from importlib import resources
+from typing import TypeVar
 
 import msgspec
 
-from panopticond.shared import confusable, soundlike
-from panopticond.shared.edits import kinds_of_one_edit, one_edit_labels, two_edits
+from panopticond.shared import confusable, lookalike_bulk, soundlike
+from panopticond.shared.edits import across_the_middle, kinds_of_one_edit, one_edit_labels
+from panopticond.shared.lookalike_halves import LONG_ENOUGH, Halves
 
 SHORT_LENGTH = 3  # labels this short are protected against exact and homoglyph forms only
 LONG_LENGTH = 7
-TWO_EDIT_LENGTH = 10
-INSIDE_LENGTH = 8
+INSIDE_LENGTH = lookalike_bulk.WHOLE
 GLUED_LENGTH = 5
 SOUND_LENGTH = 5
 HALF = 5
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_Key = TypeVar("_Key", str, tuple[int, int, str])
 _DIGITS = re.compile(r"[0-9]+")
 _TLDS = frozenset(
     {"com", "net", "org", "info", "biz", "co", "io", "app", "gov", "edu", "online", "site", "shop", "xyz", "eu", "us",
@@ -63,20 +65,21 @@ class Protected:
         self._lures = frozenset(builtin_lures() if lures is None else lures)
         self._lure_heads = frozenset(lure[:2] for lure in self._lures)
         self._lure_tails = frozenset(lure[-2:] for lure in self._lures)
-        self._deletes: dict[str, list[str]] = {}
-        self._skeletons: dict[str, list[str]] = {}
-        self._sounds: dict[str, list[str]] = {}
-        self._heads: dict[str, list[str]] = {}
-        self._tails: dict[str, list[str]] = {}
-        # By five letters and the length of the label: long brands with the length of their half and their letters.
-        self._long_heads: dict[tuple[str, int], list[tuple[str, int, frozenset[str]]]] = {}
-        self._long_tails: dict[tuple[str, int], list[tuple[str, int, frozenset[str]]]] = {}
-        self._inside: dict[str, list[str]] = {}
-        # Wherever eight letters of a brand stand in a label, five of them start at a multiple of four of the label.
+        # The brands of a key are words of one text: a hundred thousand lists would keep the garbage collector busy.
+        self._deletes: dict[str, str] = {}
+        self._sounds: dict[str, str] = {}
+        self._skeletons: dict[str, str] = {}
+        self._inside: dict[str, str] = {}
         self._pieces: set[str] = set()
-        self._lengths: dict[int, list[str]] = {}
+        self._blocks: dict[tuple[int, int, str], str] = {}
         for brand in self.brands:
             self._index(brand)
+        glued = [brand for brand in self.brands if len(brand) >= GLUED_LENGTH]
+        self._heads = _grouped((brand[:HALF], brand) for brand in glued)
+        self._tails = _grouped((brand[-HALF:], brand) for brand in glued)
+        for shape, brand in confusable.expanded(self.brands):
+            _add(self._skeletons, shape, brand)
+        self._halves = Halves(self.brands)
 
     def _take(self, label: str) -> None:
         text = label.strip().lower().lstrip(".").split(".")[0]
@@ -90,27 +93,18 @@ class Protected:
         self.brands.setdefault(folded, len(self.brands))
 
     def _index(self, brand: str) -> None:
-        for shape in confusable.expansions(brand):
-            self._skeletons.setdefault(shape, []).append(brand)
-        self._lengths.setdefault(len(brand), []).append(brand)
+        for key in _blocks(brand):
+            _add(self._blocks, key, brand)
         if len(brand) <= SHORT_LENGTH:
             return
         for form in {brand, *(brand[:at] + brand[at + 1 :] for at in range(len(brand)))}:
-            self._deletes.setdefault(form, []).append(brand)
+            _add(self._deletes, form, brand)
         sound = soundlike.key(brand)
         if len(brand) >= SOUND_LENGTH and len(sound) > SHORT_LENGTH:
-            self._sounds.setdefault(sound, []).append(brand)
-        if len(brand) >= GLUED_LENGTH:
-            self._heads.setdefault(brand[:HALF], []).append(brand)
-            self._tails.setdefault(brand[-HALF:], []).append(brand)
-        if len(brand) >= TWO_EDIT_LENGTH:
-            entry = (brand, len(brand) // 2, frozenset(brand))
-            for length in range(len(brand) - 2, len(brand) + 3):
-                self._long_heads.setdefault((brand[:HALF], length), []).append(entry)
-                self._long_tails.setdefault((brand[-HALF:], length), []).append(entry)
+            _add(self._sounds, sound, brand)
         if len(brand) >= INSIDE_LENGTH:
-            self._inside.setdefault(brand[:INSIDE_LENGTH], []).append(brand)
-            self._pieces.update(brand[at : at + 5] for at in range(4))
+            _add(self._inside, brand[:INSIDE_LENGTH], brand)
+            self._pieces |= lookalike_bulk.pieces(brand)
 
     def look(self, label: str) -> list[Hit]:
         """Every brand that a label (lower case, without TLD) imitates, worst first; none for an invalid one."""
@@ -122,78 +116,83 @@ class Protected:
 
     def scan(self, labels: Iterable[str]) -> Iterator[tuple[str, list[Hit]]]:
         """:meth:`look` for every label of a zone that imitates something, in no particular order."""
-        every = labels if isinstance(labels, set) else set(labels)
-        found: dict[str, list[Hit]] = {}
-        plain = []
-        for label in every:
-            if label.isascii() and not label.startswith("xn--"):
-                plain.append(label)
-            elif hits := self.look(label):
+        plain: list[str] = []
+        others: list[str] = []
+        # In the order given, which mostly is the order in memory; the order of a set would cost half as much again.
+        for label in dict.fromkeys(labels):
+            (plain if label.isascii() and label[:4] != "xn--" else others).append(label)
+        for label in others:
+            if hits := self.look(label):
                 yield label, hits
-        for label, hit in self._scan_slips(every):
-            found.setdefault(label, []).append(hit)
-        for label, hit in self._scan_forms(plain):
-            found.setdefault(label, []).append(hit)
-        for label, hit in self._scan_words(plain):
-            found.setdefault(label, []).append(hit)
+        found: dict[str, list[Hit]] = {}
+        sorted_labels = lookalike_bulk.by_length(plain)
+        for stage in (self._scan_slips(plain), self._scan_forms(plain), self._scan_lengths(sorted_labels)):
+            for label, hit in stage:
+                if label in found:
+                    found[label].append(hit)
+                else:
+                    found[label] = [hit]
         for label, hits in found.items():
             yield label, self._ordered(hits, label)
 
-    def _scan_slips(self, every: set[str]) -> Iterator[tuple[str, Hit]]:
-        """Every brand's slips, looked up among the labels; the brands themselves too."""
+    def _scan_slips(self, plain: list[str]) -> Iterator[tuple[str, Hit]]:
+        """The brands themselves, and their slips looked up among the labels; most of long brands' lie in a half."""
+        every = set(plain)
         for brand in self.brands:
             if brand in every:
                 yield brand, self._same(brand, "")
             if len(brand) > SHORT_LENGTH:
-                for label in every.intersection(one_edit_labels(brand)):
+                slips = across_the_middle(brand) if len(brand) >= LONG_ENOUGH else one_edit_labels(brand)
+                for label in every.intersection(slips):
                     for hit in _slip_hits(brand, label, ""):
                         yield label, hit
 
     def _scan_forms(self, plain: list[str]) -> Iterator[tuple[str, Hit]]:
-        """Shapes and sounds: all labels reduced at once, then compared with the brands'."""
-        blob = "\n".join(plain).encode() + b"\n"
-        known = self._skeletons.keys()
-        shapes = confusable.skeletons(blob).decode().split("\n")
-        for label, shape in [pair for pair in zip(plain, shapes, strict=False) if pair[1] in known]:
+        """Shapes and sounds: many labels reduced at once, then compared with the brands'."""
+        for label, shape in lookalike_bulk.reduced(plain, confusable.skeletons, self._skeletons):
             for hit in self._shapes(label, shape, ""):
                 yield label, hit
-        del shapes
-        heard = self._sounds.keys()
-        sounds = soundlike.keys(blob).decode().split("\n")
-        for label, sound in [pair for pair in zip(plain, sounds, strict=False) if pair[1] in heard]:
+        for label, sound in lookalike_bulk.reduced(plain, soundlike.keys, self._sounds):
             for hit in self._sound(label, sound, ""):
                 yield label, hit
 
-    def _scan_words(self, plain: list[str]) -> Iterator[tuple[str, Hit]]:
-        """Brands with words around them, and two slips in one half; what holds no piece of a brand is passed over."""
-        brands = self.brands.keys()
-        heads = {head: tuple(of) for head, of in self._heads.items()}
-        tails = {tail: tuple(of) for tail, of in self._tails.items()}
-        pieces, inside = self._pieces, self._inside.keys()
-        long_heads = {head: tuple(brand[:half] for brand, half, _ in of) for head, of in self._long_heads.items()}
-        long_tails = {tail: tuple(brand[-half:] for brand, half, _ in of) for tail, of in self._long_tails.items()}
-        for label in plain:
-            head, tail, length = label[:HALF], label[-HALF:], len(label)
-            around = two = False
-            if head in heads:
-                around = label.startswith(heads[head])
-                two = (head, length) in long_heads and label.startswith(long_heads[head, length])
-            if tail in tails:
-                around = around or label.endswith(tails[tail])
-                two = two or ((tail, length) in long_tails and label.endswith(long_tails[tail, length]))
-            if (
-                around
-                or ("-" in label and not brands.isdisjoint(label.split("-")))
-                or (
-                    (label[4:9] in pieces or (length > 12 and _piece_after(label, pieces)))
-                    and not inside.isdisjoint([label[at : at + INSIDE_LENGTH] for at in range(1, length - 7)])
-                )
-            ):
-                for hit in self._around(label, ""):
+    def _scan_lengths(self, sorted_labels: dict[int, list[str]]) -> Iterator[tuple[str, Hit]]:
+        """What is sought among labels of one length: brands with words around them, and slips in one half."""
+        for length, labels in sorted_labels.items():
+            around = [
+                *(
+                    (brand, label)
+                    for brand, label in lookalike_bulk.worded(labels, self.brands)
+                    if len(brand) > SHORT_LENGTH
+                ),
+                *lookalike_bulk.inside(labels, length, self._pieces, self._inside),
+            ]
+            for brand, label in lookalike_bulk.beginning(labels, self._heads, HALF):
+                if self._worth(brand, label[len(brand) :]):
+                    around.append((brand, label))
+            for brand, label in lookalike_bulk.ending(labels, self._tails, HALF):
+                rest = label[: -len(brand)]
+                if self._worth(brand, rest) or brand in rest:
+                    around.append((brand, label))
+            for brand, label in around:
+                if brand != label and (hit := self._combination(brand, label, label.split("-"), "")) is not None:
                     yield label, hit
-            if two:
-                for hit in self._two_slips(label, ""):
+            for brand, label in self._halves.near(labels, length):
+                for hit in _slip_hits(brand, label, "") or [_two_slips(brand, "")]:
                     yield label, hit
+
+    def _worth(self, brand: str, rest: str) -> bool:
+        """Whether :meth:`_combination` may find something in a brand with ``rest`` before or behind it.
+
+        It does not, which spares nearly all of the labels, where a short brand is part of a longer word.
+        """
+        return (
+            len(brand) >= INSIDE_LENGTH
+            or not rest.isalpha()
+            or rest in self._lures
+            or rest in _GLUED_TLDS
+            or (rest[:2] in self._lure_heads and rest[-2:] in self._lure_tails)
+        )
 
     def _ordered(self, found: Iterable[Hit], label: str) -> list[Hit]:
         """Worst first, one of each brand and kind; a protected name imitates no other, but for those given."""
@@ -233,7 +232,7 @@ class Protected:
         return Hit(brand, "homoglyph", 0, "the protected name itself", 0.9)
 
     def _shapes(self, folded: str, shape: str, foreign: str) -> Iterator[Hit]:
-        for brand in self._skeletons.get(shape, ()):
+        for brand in self._skeletons.get(shape, "").split():
             if brand == folded:
                 continue
             if len(brand) <= SHORT_LENGTH and not any(char.isdigit() for char in folded) and not foreign:
@@ -246,30 +245,14 @@ class Protected:
 
     def _slips(self, folded: str, foreign: str) -> Iterator[Hit]:
         forms = {folded, *(folded[:at] + folded[at + 1 :] for at in range(len(folded)))}
-        near = {brand for form in forms for brand in self._deletes.get(form, ())}
+        near = {brand for form in forms for brand in self._deletes.get(form, "").split()}
         for brand in near:
             yield from _slip_hits(brand, folded, foreign)
 
     def _two_slips(self, folded: str, foreign: str) -> Iterator[Hit]:
-        """Two slips in the same half of a long name: the other half stands as it is."""
-        if len(folded) < TWO_EDIT_LENGTH - 2:
-            return
-        length = len(folded)
-        near = (
-            *self._long_heads.get((folded[:HALF], length), ()),
-            *self._long_tails.get((folded[-HALF:], length), ()),
-        )
-        letters = set(folded)
-        for brand, half, others in dict.fromkeys(near):
-            if (
-                # Two slips bring in at most two letters, and take away at most two.
-                (folded.startswith(brand[:half]) or folded.endswith(brand[-half:]))
-                and len(letters ^ others) <= 4
-                and two_edits(brand, folded)
-                and not kinds_of_one_edit(brand, folded)
-            ):
-                score = 0.3 + 0.03 * len(brand)
-                yield Hit(brand, "replacement", 2, f"{foreign}two slips from {brand}", min(score, 0.8))
+        for brand, label in self._halves.near([folded], len(folded)):
+            if not kinds_of_one_edit(brand, label):
+                yield _two_slips(brand, foreign)
 
     def _around(self, folded: str, foreign: str) -> Iterator[Hit]:
         """The brand with words around it, as a token, glued on, or inside."""
@@ -280,7 +263,7 @@ class Protected:
         pieces = [folded[at : at + INSIDE_LENGTH] for at in range(1, len(folded) - INSIDE_LENGTH + 1)]
         if not self._inside.keys().isdisjoint(pieces):
             for at, piece in enumerate(pieces, 1):
-                near.update(brand for brand in self._inside.get(piece, ()) if folded.startswith(brand, at))
+                near.update(brand for brand in self._inside.get(piece, "").split() if folded.startswith(brand, at))
         for brand in near:
             if brand != folded and (hit := self._combination(brand, folded, tokens, foreign)) is not None:
                 yield hit
@@ -319,7 +302,7 @@ class Protected:
         return any(word[:at] in self._lures and word[at:] in self._lures for at in range(2, len(word) - 1))
 
     def _sound(self, folded: str, sound: str, foreign: str) -> Iterator[Hit]:
-        for brand in self._sounds.get(sound, ()):
+        for brand in self._sounds.get(sound, "").split():
             if brand != folded:
                 score = min(0.8, 0.3 + 0.04 * len(brand))
                 yield Hit(brand, "soundsquat", 1, f"{foreign}{folded} sounds like {brand}", score)
@@ -330,7 +313,7 @@ class Protected:
         if len(strange) > 2 or len(folded) - len(strange) < SHORT_LENGTH:
             return
         slack = 2 - len(strange) // 2
-        for brand in self._lengths.get(len(folded), ()):
+        for brand in self._looking_like(folded):
             others = 0
             for at, (one, other) in enumerate(zip(brand, folded, strict=True)):
                 if one != other and at not in strange:
@@ -340,6 +323,10 @@ class Protected:
             else:
                 reason = f"written {shown!r}, {brand} with letters of another script"
                 yield Hit(brand, "homoglyph", len(strange), reason, 0.75)
+
+    def _looking_like(self, folded: str) -> Iterable[str]:
+        """Brands of the same length that agree with some two letters of three blocks; two strange ones spoil two."""
+        return dict.fromkeys(brand for key in _blocks(folded) for brand in self._blocks.get(key, "").split())
 
 
 _REASONS = {
@@ -358,14 +345,35 @@ _REASONS = {
 }
 
 
-def _piece_after(label: str, pieces: set[str]) -> bool:
-    return any(label[at : at + 5] in pieces for at in range(8, len(label) - 4, 4))
-
-
-def _slip_hits(brand: str, label: str, foreign: str) -> Iterator[Hit]:
+def _slip_hits(brand: str, label: str, foreign: str) -> list[Hit]:
     score = min(0.92, 0.4 + 0.05 * len(brand))
-    for kind in kinds_of_one_edit(brand, label):
-        yield Hit(brand, kind, 1, f"{foreign}one slip from {brand}: {_REASONS[kind]}", score)
+    return [
+        Hit(brand, kind, 1, f"{foreign}one slip from {brand}: {_REASONS[kind]}", score)
+        for kind in kinds_of_one_edit(brand, label)
+    ]
+
+
+def _two_slips(brand: str, foreign: str) -> Hit:
+    return Hit(brand, "replacement", 2, f"{foreign}two slips from {brand}", min(0.3 + 0.03 * len(brand), 0.8))
+
+
+def _blocks(text: str) -> list[tuple[int, int, str]]:
+    """Two letters (one of a short text) at the beginning, middle and end, with shapes that look alike made one."""
+    size = 2 if len(text) > 5 else 1
+    family = confusable.families(text)
+    places = (0, (len(text) - size + 1) // 2, max(0, len(text) - size))
+    return [(len(text), at, family[at : at + size]) for at in dict.fromkeys(places)]
+
+
+def _add(words: dict[_Key, str], key: _Key, brand: str) -> None:
+    words[key] = f"{words[key]} {brand}" if key in words else brand
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for key, brand in pairs:
+        found.setdefault(key, []).append(brand)
+    return {key: tuple(brands) for key, brands in found.items()}
 
 
 def builtin_protected() -> list[str]:

@@ -116,6 +116,35 @@ def test_scan_finds_what_look_finds(seed: int) -> None:
     assert dict(INDEX.scan(labels)) == {label: hits for label in labels if (hits := INDEX.look(label))}
 
 
+def test_scan_finds_what_look_finds_among_many_names() -> None:
+    """With hundreds of protected names too, and labels of other scripts, with two slips, words and other endings."""
+    chance = random.Random(11)
+    brands = builtin_protected()
+    index = Protected(brands)
+    labels = set(brands)
+    for _ in range(4000):
+        label = list(chance.choice(brands))
+        for _ in range(chance.randint(0, 2)):
+            at = chance.randrange(len(label))
+            label[at : at + chance.randint(0, 2)] = chance.choice([*ALPHABET, "rn", "vv", "\u0430", "\u00e9", "\u0416"])
+            label = label or ["x"]
+        text = (
+            chance.choice(["", "", "my", "secure-", "tree"])
+            + "".join(label)
+            + chance.choice(["", "", "-com", "shop", "7"])
+        )
+        labels.add(text if text.isascii() else "xn--" + text.encode("punycode").decode())
+    assert dict(index.scan(sorted(labels))) == {label: hits for label in labels if (hits := index.look(label))}
+
+
+def test_unknown_letters_find_what_a_comparison_finds() -> None:
+    """Letters that look like none we know stand for any: all others are the brand's, or pass for them."""
+    index = Protected(["paypal", "paypai", "visa", "netflix"])
+    for label, brands in {"pay\u0416al": {"paypal", "paypai"}, "\u0416aypa\u0416": {"paypal", "paypai"}, "v\u0416sa": {"visa"},
+                          "ne\u0416fli\u0416": {"netflix"}, "xyz\u0416al": set()}.items():  # fmt: skip
+        assert {hit.brand for hit in index.look("xn--" + label.lower().encode("punycode").decode())} == brands, label
+
+
 @given(st.text(max_size=63))
 def test_any_text_is_survived(text: str) -> None:
     """No text makes a look raise."""
