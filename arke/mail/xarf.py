@@ -26,6 +26,8 @@ _KINDS: dict[Threat, tuple[str, str]] = {
     "botnetCc": ("infrastructure", "botnet"),
     "spam": ("content", "fraud"),
 }
+# The schema's own idea of a domain, which knows no A-labels and no underscore; elsewhere the host stands all the same.
+_DOMAIN = re.compile(r"(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}")
 # RFC 3986 unreserved, reserved and the percent sign; WHATWG leaves a few more bare, which `format: uri` refuses.
 _URI_SAFE = "%:/?#@!$&'()*+,;=-._~"
 
@@ -69,7 +71,9 @@ def _report(case: Case, indicator: CaseIndicator, party: dict[str, str], now: dt
     if port := _port(indicator.uri):
         report["source_port"] = port
     if category == "content":
-        report |= {"url": _url(indicator), "domain": indicator.host, "verified_at": seen}
+        report |= {"url": _url(indicator), "verified_at": seen}
+        if _DOMAIN.fullmatch(indicator.host):
+            report["domain"] = indicator.host
         report["verification_method"] = "automated_crawler" if indicator.evidence else "threat_intelligence"
         if case.registrar:
             report["registrar"] = case.registrar[:TEXT_LIMIT]
