@@ -17,6 +17,8 @@ from arke.counter import Counter
 from arke.rooms import Rooms
 from arke.watch import Snapshot
 from panopticond.shared.clock import rfc3339
+from panopticond.shared.errors import PanopticonError
+from panopticond.shared.watchdog import Pulse
 
 WRITERS = frozenset({"decide"})
 """Requests that change state: they need the daemon's own user or root."""
@@ -45,6 +47,8 @@ class Desk:
         self.draining = False
         self.work_bell = trio.Event()
         self.mail_bell = trio.Event()
+        self.pulse = Pulse()
+        """Of the loops in ``main``: each says by when it will be heard of again."""
 
     def case(self, case_id: str) -> Matched | None:
         """An open case of the last snapshots, or None."""
@@ -60,6 +64,17 @@ class Desk:
             and self.sized.get(tld) == snapshot.manifest.serial
             and not snapshot.too_old_for_mail(self.rooms.clock.now())
         )
+
+    async def line(self) -> str:
+        """How arke is in one line, for ``systemctl status``: case numbers and counts at the most."""
+        try:
+            status = await self.status()
+        except PanopticonError as error:
+            return str(error)  # the ledger refuses, which the loops tell and wait for; it does not hang
+        wrong = [f".{tld}: {text}" for tld, text in status["refused"].items()] + list(status["problems"].values())
+        first = f"{wrong[0]}{f' (and {len(wrong) - 1} more)' if len(wrong) > 1 else ''}; " if wrong else ""
+        cases = sum(snapshot["open_cases"] for snapshot in status["snapshots"].values())
+        return f"{first}{cases} open cases, {status['outbox']['waiting']} mails to be sent"
 
     def all_cases(self) -> list[Matched]:
         """Every open case of the last snapshots."""

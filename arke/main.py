@@ -29,12 +29,14 @@ from arke.desk import WRITERS, Desk
 from arke.gates import plausible, stopped, unless_stopped
 from arke.mail.intake import look_into
 from arke.mail.outbox import Sent
-from arke.mail.smtp import Mailer
+from arke.mail.smtp import Mailer, Reply
+from arke.model import Notice
 from arke.review import write_review
 from arke.rooms import Rooms, intake_of, open_rooms
 from panopticond.shared.control import notify, serve_control
 from panopticond.shared.errors import PanopticonError, RefusedError, StoreError
 from panopticond.shared.settings import seconds
+from panopticond.shared.watchdog import feed_watchdog
 from panopticond.shared.zone import Zone
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,11 @@ log = logging.getLogger(__name__)
 SERVER_DOWN_SECONDS = 60.0  # policy time before a silent mail server is tried again, one real second at least
 IDLE_SECONDS = 2.0  # real seconds between two passes at least, when nothing rings
 BATCH = 50  # notices sent between two looks at the stop sign
+# Real seconds after which the watchdog takes a loop for hanging; far more than the time-outs inside it add up to.
+LOOK_WITHIN_SECONDS = 3600.0
+PASS_WITHIN_SECONDS = 3600.0
+CASE_WITHIN_SECONDS = 60.0
+MAIL_WITHIN_SECONDS = 3600.0
 
 
 async def run(
@@ -64,6 +71,7 @@ async def run(
             notify("READY=1")
             async with trio.open_nursery() as sources:
                 sources.start_soon(_stop_on_signal, sources.cancel_scope, name="signals")
+                sources.start_soon(feed_watchdog, desk.pulse, desk.line, name="watchdog")
                 for tld in config.tlds:
                     sources.start_soon(_watch, desk, tld, name=f"watch .{tld}")
                 sources.start_soon(_follow, desk, name="follow cases")
@@ -127,7 +135,9 @@ async def _stop_on_signal(scope: trio.CancelScope) -> None:
 async def _watch(desk: Desk, tld: str) -> None:
     """Look for a new snapshot of one TLD at every poll; a refused one is said once, stands in status, sends nothing."""
     rooms = desk.rooms
+    every_seconds = seconds(rooms.config.poll) / rooms.clock.scale
     while True:
+        desk.pulse.beat(f"watch .{tld}", every_seconds + LOOK_WITHIN_SECONDS)
         try:
             snapshot = await rooms.snapshots[tld].look(rooms.clock.now())
             desk.refused.pop(tld, None)
@@ -153,6 +163,8 @@ async def _follow(desk: Desk) -> None:
         with trio.move_on_after(idle_seconds):
             await desk.work_bell.wait()
         desk.work_bell = trio.Event()
+        # A pass asks one server about each due case in turn, so what it may take grows with the cases.
+        desk.pulse.beat("cases", PASS_WITHIN_SECONDS + CASE_WITHIN_SECONDS * len(desk.all_cases()))
         try:
             await work_through(desk)
             await retain(desk)
@@ -161,6 +173,7 @@ async def _follow(desk: Desk) -> None:
         except PanopticonError as error:
             if desk.trouble("cases", str(error)):
                 log.error("cases: %s", error)  # noqa: TRY400 - one sentence for the operator
+        desk.pulse.beat("cases", idle_seconds + PASS_WITHIN_SECONDS)
         desk.working = desk.work_bell.is_set()
         desk.mail_bell.set()
 
@@ -238,6 +251,7 @@ async def _send_notices(desk: Desk, done: trio.Event) -> None:
     """Send what is due, wait for the bell or the next due time; when draining, send what is due and finish."""
     mailer = desk.rooms.mailer
     while mailer is not None:
+        desk.pulse.beat("outbox", seconds(desk.rooms.config.poll) / desk.rooms.clock.scale + MAIL_WITHIN_SECONDS)
         last, since, sent = desk.draining, desk.rooms.clock.now(), list[Sent]()
         halted = stopped(desk)
         if not halted:
@@ -259,9 +273,14 @@ async def _send_notices(desk: Desk, done: trio.Event) -> None:
 async def _send_pass(desk: Desk, mailer: Mailer) -> list[Sent]:
     """One batch of what is due and still right; what an earlier pass broke off in the middle of is free again."""
     rooms = desk.rooms
+
+    async def send(notice: Notice) -> Reply:
+        desk.pulse.beat("outbox", MAIL_WITHIN_SECONDS)
+        return await unless_stopped(desk, mailer, notice)
+
     await rooms.outbox.recover()
     sent = await rooms.outbox.send_due(
-        functools.partial(unless_stopped, desk, mailer),
+        send,
         rooms.clock,
         look=lambda notice: rooms.follower.still_right(notice, desk.case),
         stands=lambda notice: rooms.follower.stands(notice, desk.case, desk.current),

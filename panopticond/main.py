@@ -27,11 +27,13 @@ from panopticond.schedule import Bell, Checked, Duty, probe_due
 from panopticond.serve.door import serve
 from panopticond.shared.control import notify, serve_control
 from panopticond.shared.settings import seconds
+from panopticond.shared.watchdog import feed_watchdog
 from panopticond.snapshot.press import Press, press
 from panopticond.snapshot.publish import publish_daily
 from panopticond.status import Health, status
 from panopticond.store.interface import Watch
 from panopticond.upkeep import refresh_tranco, thin_history, watch_resolvers
+from panopticond.vitals import Vitals
 from panopticond.wiring import Parts, assemble
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,9 @@ async def run(config: Config, *, assembled: Callable[[Config], AbstractAsyncCont
                     alarm = _alarm(parts)
                     await _start_sources(parts, sources, health, bell, alarm)
                     _start_publishers(parts, publishers, printing, health, alarm)
+                    vitals = Vitals(parts, health)
                     notify("READY=1")
+                    sources.start_soon(feed_watchdog, vitals.pulse, vitals.describe, name="watchdog")
                     log.info("ready: %d feeds, %d indicators", len(parts.feeds), len(parts.window))
                 notify("STOPPING=1")
                 log.info("stopping")
