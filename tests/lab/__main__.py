@@ -1,4 +1,4 @@
-"""``python -m tests.lab demo|score|replay``: what ``make demo``, ``make lab-score`` and ``make replay`` call.
+"""``python -m tests.lab demo|score|replay|soak``: what ``make demo``, ``lab-score``, ``replay`` and ``soak`` call.
 
 Progress goes to standard error; the last line of standard output is the JSON line of design.md section 10.
 """
@@ -6,7 +6,9 @@ Progress goes to standard error; the last line of standard output is the JSON li
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -19,6 +21,7 @@ from tests.lab.pace import pace
 from tests.lab.processes import LabError
 from tests.lab.run import Outcome, run_world
 from tests.lab.score import score
+from tests.lab.soak import soak
 from tests.lab.world import make_world
 
 SCORE_HOURS = 70
@@ -44,12 +47,18 @@ def main() -> int:
     replay.add_argument("--data", type=Path, required=True)
     replay.add_argument("--tld", required=True)
     replay.add_argument("--out", type=Path, default=Path("replay-out"))
+    soaked = commands.add_parser("soak", help="the collector's loop over whole windows, and what it grew by")
+    soaked.add_argument("--indicators", type=int, default=5000)
+    soaked.add_argument("--windows", type=int, default=4)
+    soaked.add_argument("--out", type=Path, default=Path("soak-out"))
     arguments = parser.parse_args()
     try:
         if arguments.command == "demo":
             return run_demo(arguments.out)
         if arguments.command == "score":
             return run_score(arguments.seed, arguments.domains, arguments.seconds, arguments.only, arguments.out)
+        if arguments.command == "soak":
+            return run_soak(arguments.indicators, arguments.windows, arguments.out)
         from tests.lab.replay import run_replay
 
         return run_replay(arguments.data, arguments.tld.lower(), arguments.out)
@@ -80,6 +89,15 @@ def run_score(seed: int, domains: int, seconds: float | None, only: list[str] | 
     tell(f"{len(faults)} faults, each a line of {out}/faults.txt; {outcome.real_seconds:.0f} s")
     print(msgspec.json.encode(line).decode(), flush=True)
     return 0 if line.harmless else 1
+
+
+def run_soak(indicators: int, windows: int, out: Path) -> int:
+    """One soak; 1 when something grew, was missed or came early."""
+    clear(out)
+    figures = trio.run(soak, indicators, windows, out, tell)
+    figures.cpu_seconds = round(time.process_time(), 1)
+    print(json.dumps(msgspec.to_builtins(figures) | {"good": figures.good()}), flush=True)
+    return 0 if figures.good() else 1
 
 
 if __name__ == "__main__":

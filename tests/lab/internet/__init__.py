@@ -12,6 +12,7 @@ from pathlib import Path
 import trio
 
 from panopticond.shared.clock import Clock
+from tests.lab.hands import Hands
 from tests.lab.internet import control, dns, feeds, rdap, smtp, tranco, webrisk
 from tests.lab.internet.http import serve_http
 from tests.lab.internet.proxy import serve_proxy
@@ -22,7 +23,7 @@ from tests.lab.model import Ports, World
 
 async def serve_internet(
     world: World,
-    clock: Clock,
+    clock: Clock | Hands,
     *,
     certs: Path,
     mails: Path,

@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from panopticond.shared.clock import Clock, parse_rfc3339
+from tests.lab.hands import Hands
 from tests.lab.internet import serve_internet
 from tests.lab.model import World
 
@@ -18,16 +19,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.lab.internet")
     parser.add_argument("world", type=Path)
     parser.add_argument("ports", type=Path)
-    parser.add_argument("--epoch", type=parse_rfc3339, required=True)
-    parser.add_argument("--scale", type=float, required=True)
+    parser.add_argument("--epoch", type=parse_rfc3339)
+    parser.add_argument("--scale", type=float)
+    parser.add_argument("--hands", type=Path, help="a clock moved by hand instead: its file")
     parser.add_argument("--certs", type=Path, required=True)
     parser.add_argument("--mails", type=Path, required=True)
     args = parser.parse_args()
     world = msgspec.json.decode(args.world.read_bytes(), type=World)
-    trio.run(_run, world, Clock(args.epoch, args.scale), args)
+    clock = Hands(args.hands) if args.hands is not None else Clock(args.epoch, args.scale)
+    trio.run(_run, world, clock, args)
 
 
-async def _run(world: World, clock: Clock, args: argparse.Namespace) -> None:
+async def _run(world: World, clock: Clock | Hands, args: argparse.Namespace) -> None:
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
 

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from panopticond.shared.clock import Clock
+from tests.lab.hands import Hands
 from tests.lab.model import Behaviour, Domain, Host, World
 
 CONTROL_HOST = "control.lab.test"
@@ -16,7 +17,7 @@ CONTROL_HOST = "control.lab.test"
 class Internet:
     """Every lookup the servers make; all of them by the policy clock."""
 
-    def __init__(self, world: World, clock: Clock, requests: Counter[str]) -> None:
+    def __init__(self, world: World, clock: Clock | Hands, requests: Counter[str]) -> None:
         self.world = world
         self.clock = clock
         self.requests = requests
