@@ -28,7 +28,7 @@ from arke.cases.outcome import Checked, Outcome, Planned, each, intents_of, sent
 from arke.cases.recheck import Looked, Rechecker
 from arke.config import Config
 from arke.mail import outbox
-from arke.mail.notice import compose, compose_digest
+from arke.mail.notice import Letterhead, Sending, compose
 from arke.mail.template import Templates
 from arke.model import Case, CaseIndicator, Contact, Contacts, Notice, Recheck, Step
 from panopticond.shared.clock import Clock
@@ -259,7 +259,7 @@ class Follower:
                 resolved = plan.step.template == "resolved"
                 if not resolved and ladder.knows(checked.case, plan.history.told, key[0]):
                     continue
-                if not resolved and incidents[key] > self._config.limits.digest_above:
+                if incidents[key] > self._config.limits.digest_above:
                     digests[key].append((checked, contact))
                     told_now.add(plan.case.id)
                 elif refusal := budget.refuse(key[0], [plan.case.domain]):
@@ -355,25 +355,20 @@ class Follower:
         tld = first.case.tld
         step = msgspec.structs.replace(first.plan.step, template=ladder.template_for(first.plan.step, contact.role))
         unchecked = next((item.recheck for item in group if item.recheck.decision != "go"), first.recheck)
-        common = {
-            "templates": self._templates,
-            "sender": config.smtp.sender if config.smtp else config.manager or f"abuse@nic.{tld}",
-            "organisation": config.organisation or f".{tld} registry",
-            "verify_page": config.verify_page,
-            "now": now,
-            "recheck": unchecked,
-            "host_id": self._host_id,
-            "envelope_key": self._ledger.secret("envelope"),
-            "language": config.language,
-            "deadline": dt.timedelta(seconds=seconds(config.ladder.registrar_after)),
-            "occasion": " ".join(ladder.occasion(item.case, item.plan.history.told) for item in group),
-        }
-        if len(group) == 1:
-            told = first.plan.history.told
-            accepted = [item.accepted for item in told if item.accepted and item.opening == first.case.opening]
-            earlier = min(accepted, default=None)
-            return compose(first.case, contact, step, earlier=earlier, **common)  # type: ignore[arg-type]
-        return compose_digest([item.case for item in group], contact, step, **common)  # type: ignore[arg-type]
+        told = first.plan.history.told if len(group) == 1 else ()
+        accepted = [item.accepted for item in told if item.accepted and item.opening == first.case.opening]
+        letterhead = Letterhead(
+            sender=config.smtp.sender if config.smtp else config.manager or f"abuse@nic.{tld}",
+            organisation=config.organisation or f".{tld} registry",
+            host_id=self._host_id,
+            key=self._ledger.secret("envelope"),
+            verify_page=config.verify_page,
+            deadline=dt.timedelta(seconds=seconds(config.ladder.registrar_after)),
+        )
+        occasion = " ".join(ladder.occasion(item.case, item.plan.history.told) for item in group)
+        sending = Sending(now, unchecked, occasion, min(accepted, default=None))
+        cases = [item.case for item in group]
+        return compose(cases, contact, step, self._templates, letterhead, sending, language=config.language)
 
     async def _complete(self, checked: Checked, *, anew: bool) -> None:
         """The step is done; where nobody was told ``anew`` the time of the last rung stands."""

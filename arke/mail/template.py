@@ -17,12 +17,15 @@ from xml.parsers import expat
 
 import msgspec
 
+from arke.mail.words import KEYS, Words
 from panopticond.shared.errors import ConfigurationError
 
 SIZE_LIMIT_BYTES = 256 << 10
 DEPTH_LIMIT = 16
 LINE_COLUMNS = 72
-KINDS = ("new", "reminder", "resolved", "reopened", "malicious", "registrar", "manager", "digest")
+KINDS = (
+    "new", "reminder", "resolved", "reopened", "malicious", "registrar", "manager", "digest", "resolved-digest",
+)  # fmt: skip
 SHIPPED_LANGUAGES = ("en", "fr", "es", "pt", "ar")
 
 _INDICATOR = frozenset({"uri", "host", "threats", "first_seen", "last_active", "state", "feeds"})
@@ -102,6 +105,13 @@ class Templates(msgspec.Struct, frozen=True):
 
     language: str
     by_key: dict[tuple[str, str], Template]
+    vocabularies: Mapping[str, Mapping[str, str]] = {}
+    """By language, the words of a file by their names in ``of``."""
+
+    def words(self, language: str) -> Words:
+        """Our vocabulary in a language; what a language has no word for is said in English."""
+        english = self.vocabularies.get("en", {})
+        return Words(self.vocabularies.get(language, {}) if language != "en" else english, english)
 
     def select(self, kind: str, language: str | None = None) -> Template:
         """The template of a kind: in the language asked for, else the default one, else English."""
@@ -114,11 +124,15 @@ class Templates(msgspec.Struct, frozen=True):
 def load(path: Path | None = None) -> Templates:
     """The shipped templates, and over them the operator's file; ConfigurationError names file, line and fault."""
     by_key: dict[tuple[str, str], Template] = {}
+    vocabularies: dict[str, Mapping[str, str]] = {}
+
+    def take(made: Parsed) -> None:
+        by_key.update({(template.kind, template.language): template for template in made.templates})
+        vocabularies[made.language] = {**vocabularies.get(made.language, {}), **made.words}
+
     for name in SHIPPED_LANGUAGES:
         shipped = resources.files("arke.mail") / "templates" / f"{name}.xml"
-        if shipped.is_file():
-            _, found = parse(shipped.read_bytes(), f"templates/{name}.xml")
-            by_key |= {(template.kind, template.language): template for template in found}
+        take(parse(shipped.read_bytes(), f"templates/{name}.xml"))
     language = "en"
     if path is not None:
         try:
@@ -126,13 +140,22 @@ def load(path: Path | None = None) -> Templates:
                 data = file.read(SIZE_LIMIT_BYTES + 1)
         except OSError as error:
             raise ConfigurationError([f"template: {path}: {error.strerror}"]) from error
-        language, found = parse(data, str(path))
-        by_key |= {(template.kind, template.language): template for template in found}
-    return Templates(language, by_key)
+        made = parse(data, str(path))
+        language = made.language
+        take(made)
+    return Templates(language, by_key, vocabularies)
 
 
-def parse(data: bytes, label: str) -> tuple[str, list[Template]]:
-    """(default language, templates) of an XML file; ConfigurationError names ``label``, line and fault."""
+class Parsed(msgspec.Struct, frozen=True):
+    """One file: its language, its notices, its words."""
+
+    language: str
+    templates: list[Template]
+    words: Mapping[str, str]
+
+
+def parse(data: bytes, label: str) -> Parsed:
+    """What an XML file holds; ConfigurationError names ``label``, line and fault."""
     if len(data) > SIZE_LIMIT_BYTES:
         raise ConfigurationError([f"template: {label}: larger than {SIZE_LIMIT_BYTES} bytes"])
     reader = _Reader(label)
@@ -149,9 +172,9 @@ def parse(data: bytes, label: str) -> tuple[str, list[Template]]:
         raise ConfigurationError([f"template: {label}: {error}"]) from error
     if reader.faults:
         raise ConfigurationError(reader.faults)
-    if not reader.templates:
+    if not reader.templates and not reader.words:
         raise ConfigurationError([f"template: {label}: holds no <notice>; leave template out to use the shipped ones"])
-    return reader.language, reader.templates
+    return Parsed(reader.language, reader.templates, reader.words)
 
 
 class _Open(msgspec.Struct):
@@ -165,7 +188,8 @@ class _Open(msgspec.Struct):
 
 _CHILDREN = {
     "": {"notices"},
-    "notices": {"notice"},
+    "notices": {"notice", "words"},
+    "words": {"word"},
     "notice": {"subject", "body"},
     "body": {"p", "line", "if", "each"},
     "if": {"p", "line", "if", "each"},
@@ -178,6 +202,7 @@ _ATTRIBUTES = {
     "line": {"indent"},
     "if": {"name"},
     "each": {"name"},
+    "word": {"of"},
 }
 
 
@@ -188,6 +213,7 @@ class _Reader:
         self.label = label
         self.language = "en"
         self.templates: list[Template] = []
+        self.words: dict[str, str] = {}
         self.faults: list[str] = []
         """Every unknown name, each with its line: the rest is refused at once."""
         self.line: Callable[[], int] = lambda: 0
@@ -221,12 +247,14 @@ class _Reader:
             if attributes["name"] not in lists:
                 allowed = ", ".join(sorted(lists)) or "nothing"
                 raise self.refuse(f"<each name={attributes['name']!r}>: here only {allowed} can be repeated")
+        if tag == "word" and attributes.get("of") not in KEYS:
+            raise self.refuse(f"<word of={attributes.get('of', '')!r}>: no such word; known: {', '.join(sorted(KEYS))}")
         if tag == "if":
             self._known(attributes["name"], lists=True)
         self._open.append(_Open(tag, attributes))
 
     def text(self, data: str) -> None:
-        if self._open[-1].tag in {"p", "line", "subject"}:
+        if self._open[-1].tag in {"p", "line", "subject", "word"}:
             self._open[-1].text.append(data)
         elif data.strip():
             raise self.refuse(f"text may not stand in <{self._open[-1].tag}>; put it into <p> or <line>")
@@ -251,6 +279,8 @@ class _Reader:
             self._parts["subject"] = " ".join(text.split())
         elif tag == "body":
             self._parts["body"] = tuple(done.nodes)
+        elif tag == "word":
+            self.words[done.attributes["of"]] = " ".join(text.split())
         elif tag == "notice":
             self._notice(done)
 

@@ -195,6 +195,26 @@ async def test_many_incidents_of_one_recipient_are_one_digest(room: Room) -> Non
     assert await room.through(*names, serial=2) == {}
 
 
+async def test_many_resolved_cases_of_one_recipient_are_one_digest(room: Room) -> None:
+    """Who was told of six and is rid of six hears so once, in a mail that asks for nothing."""
+    names = [f"d{number}" for number in range(6)]
+    for name in names:
+        room.book.known[name] = Contacts(f"{name}.zz", (Contact("registrant", "one@isp.zz", "rdap"),))
+    await room.through(*names)
+    await room.deliver()
+    found = match(tables(names=names), None)
+    gone = [
+        msgspec.structs.replace(item, case=msgspec.structs.replace(item.case, state="mitigated", gone=NOW))
+        for item in found
+    ]
+    await room.follow(gone, 2)
+    assert await room.deliver() == ["one@isp.zz"] * 2
+    assert (room.sent[1].template, len(room.sent[1].case_ids)) == ("resolved", 6)
+    assert b"6 cases are closed" in b" ".join(room.sent[1].message.split())
+    room.again()
+    assert await room.follow(gone, 3) == {}
+
+
 async def test_ceilings_keep_the_rest_due(room: Room) -> None:
     """Over the hour's ceiling a case waits, and goes when there is room."""
     room.limits = Limits(per_hour=1)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+
+import msgspec
 
 from arke.mail import notice, template
 from arke.model import Case, CaseIndicator, Contact, Evidence, Notice, Recheck, Step
@@ -60,17 +63,24 @@ def contact(address: str = "holder@example.test", role: str = "registrant") -> C
     return Contact(role, address, "rdap")  # type: ignore[arg-type]
 
 
-def compose(about: Case | None = None, to: Contact | None = None, kind: str = "new", **change: object) -> Notice:
+LETTERHEAD = notice.Letterhead(
+    sender="abuse@nic.zz",
+    organisation=".zz registry",
+    host_id="arke.nic.zz",
+    key=KEY,
+    verify_page="https://nic.zz/verify",
+)
+
+
+def compose(
+    about: Case | Sequence[Case] | None = None, to: Contact | None = None, kind: str = "new", **change: object
+) -> Notice:
+    """A notice about a case or several; ``change`` names fields of the letterhead, of the sending, or the language."""
     about = about or case()
-    values: dict[str, object] = {
-        "templates": TEMPLATES,
-        "sender": "abuse@nic.zz",
-        "organisation": ".zz registry",
-        "verify_page": "https://nic.zz/verify",
-        "now": NOW,
-        "recheck": Recheck("go", "", NOW),
-        "host_id": "arke.nic.zz",
-        "envelope_key": KEY,
-    }
-    step = Step(about.id, "send", "", 1, kind, ("registrant",))  # type: ignore[arg-type]
-    return notice.compose(about, to or contact(), step, **(values | change))  # type: ignore[arg-type]
+    cases = [about] if isinstance(about, Case) else list(about)
+    language = change.pop("language", None)
+    of_letterhead = {name: change.pop(name) for name in list(change) if name in LETTERHEAD.__struct_fields__}
+    letterhead = msgspec.structs.replace(LETTERHEAD, **of_letterhead)
+    sending = msgspec.structs.replace(notice.Sending(NOW, Recheck("go", "", NOW)), **change)
+    step = Step(cases[0].id, "send", "", 1, kind, ("registrant",))  # type: ignore[arg-type]
+    return notice.compose(cases, to or contact(), step, TEMPLATES, letterhead, sending, language=language)  # type: ignore[arg-type]

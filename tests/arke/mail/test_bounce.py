@@ -44,7 +44,7 @@ def test_a_dsn_names_its_notice() -> None:
 
 def test_forged_and_foreign_mail_says_nothing() -> None:
     """A token of another key, no token, a person's reply and an oversized mail are each told by name."""
-    made = compose(envelope_key=b"another")
+    made = compose(key=b"another")
     assert parse(dsn(made.envelope_sender), KEY) == NotABounce("bad-token")
     assert parse(dsn("abuse@nic.zz"), KEY) == NotABounce("no-token")
     assert parse(f"To: {compose().envelope_sender}\r\n\r\nhello".encode(), KEY) == NotABounce("reply")

@@ -7,8 +7,8 @@ import pytest
 
 from arke.mail import notice
 from arke.mail.defang import refang
-from arke.model import Notice, Recheck, Step
-from tests.arke.mail.cases import KEY, NOW, TEMPLATES, case, compose, contact, indicator
+from arke.model import Notice, Recheck
+from tests.arke.mail.cases import NOW, case, compose, contact, indicator
 
 
 def parsed(made: Notice) -> EmailMessage:
@@ -157,10 +157,7 @@ def test_without_attachments_keeps_the_message_id() -> None:
 def test_digest_names_every_case() -> None:
     """Several incidents of one recipient make one mail with every case number and URI in it."""
     about = [case(f"zz-2026-{at:06x}", indicators=(indicator(f"http://e{at}.zz/x", id=f"i{at}"),)) for at in range(7)]
-    made = notice.compose_digest(
-        about, contact(), Step("", "send", "", 1, "new", ()), templates=TEMPLATES, sender="abuse@nic.zz",
-        organisation="zz", verify_page=None, now=NOW, recheck=Recheck("go", "", NOW), host_id="h", envelope_key=KEY,
-    )  # fmt: skip
+    made = compose(about)
     text = body_of(made)
     assert made.case_ids == tuple(one.id for one in about)
     for at, one in enumerate(about):

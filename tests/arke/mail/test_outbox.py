@@ -37,7 +37,7 @@ class Ledger:
         self.connection = apsw.Connection(str(path))
         self.connection.execute(SCHEMA)
 
-    async def run(self, fn: Callable[[apsw.Connection], T], *, durable: bool = True) -> T:
+    async def run(self, fn: Callable[[apsw.Connection], T], *, durable: bool = True) -> T:  # noqa: ARG002 - the ledger's own word
         await trio.lowlevel.checkpoint()
         with self.connection:
             return fn(self.connection)
