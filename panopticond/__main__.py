@@ -119,6 +119,13 @@ def _review(parser: argparse.ArgumentParser, configured: argparse.ArgumentParser
         made = actions.add_parser(decision, help=text, parents=[configured])
         made.add_argument("id", metavar="ID", help="the id review list prints, or the URI")
         made.set_defaults(call=_review_decide, decision=decision)
+    claimed = actions.add_parser("claim", help="somebody says a listing is wrong", parents=[configured])
+    claimed.add_argument("what", metavar="ID|URI|DOMAIN", nargs="*")
+    claimed.add_argument("--from", dest="source", type=Path, metavar="FILE", help="a file of them, one a line")
+    claimed.set_defaults(call=_review_claim)
+    feeds = actions.add_parser("feeds", help="how often each feed was found wrong", parents=[configured])
+    feeds.add_argument("--json", action="store_true", help="NDJSON, a line each")
+    feeds.set_defaults(call=_review_feeds)
 
 
 def _keys(parser: argparse.ArgumentParser) -> None:
@@ -205,6 +212,28 @@ def _review_decide(args: argparse.Namespace) -> None:
     from panopticond.config import read
 
     print(trio.run(decide, read(args.config), _text(args.id), args.decision))
+
+
+def _review_claim(args: argparse.Namespace) -> int:
+    from panopticond.commands.claims import claim, claims_in
+    from panopticond.config import read
+
+    texts = [_text(one) for one in args.what] + (claims_in(args.source) if args.source else [])
+    if not texts:
+        raise ConfigurationError(["review claim: name an indicator by its id, URI or domain, or a file by --from"])
+    told, unknown = trio.run(claim, read(args.config), texts)
+    print("\n".join(told))
+    for text in unknown:
+        print(f"panopticond: {text}: no feed has listed this in a served TLD", file=sys.stderr)
+    return 1 if unknown else 0
+
+
+def _review_feeds(args: argparse.Namespace) -> None:
+    from panopticond.commands.claims import feed_records, feed_table
+    from panopticond.config import read
+
+    found = trio.run(feed_records, read(args.config))
+    print("\n".join(msgspec.json.encode(one).decode() for one in found) if args.json else feed_table(found))
 
 
 def _replay_verdict(args: argparse.Namespace) -> int:

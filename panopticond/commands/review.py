@@ -42,21 +42,21 @@ async def matters(config: Config, *, decided: bool = False) -> list[Matter]:
         for tld in tlds(config):
             standings: AsyncIterator[Standing] = store.standings(str(tld.name))
             async for standing in standings:
-                reasons = why(standing)
-                if (reasons and standing.decision is None) or (decided and standing.decision is not None):
+                reasons, open_still = why(standing), standing.decision in (None, "claim")
+                if (reasons and open_still) or (decided and not open_still):
                     found.append(_matter(standing, reasons))
     return found
 
 
 def why(standing: Standing) -> tuple[str, ...]:
-    """Why a person should look: changed, withdrawn, unlisted for long, popular or critical while active. Pure."""
+    """Why a person should look: claimed, changed, withdrawn, long unlisted, popular or critical while active. Pure."""
     verdict = standing.verdict
+    reasons = ["claimed"] if standing.decision == "claim" else []
     if verdict is None:
-        return ()
-    reasons = []
+        return tuple(reasons)
     if verdict.state == "changed":
         reasons.append("changed")
-    elif "review" in verdict.flags:
+    elif "review" in verdict.flags and not reasons:
         last = max((one.last for one in standing.sightings), default=standing.recorded)
         long_ago = verdict.at is not None and verdict.at - last >= HOST_UNLISTED_REVIEW
         reasons.append("unlisted for 30 days" if standing.subject.host_level and long_ago else "withdrawn")

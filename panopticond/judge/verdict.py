@@ -39,7 +39,7 @@ class Listing(msgspec.Struct, frozen=True):
     """Every feed that listed it delists in earnest (absence ``withdrawn``) and has done so."""
     last_listed: dt.datetime | None = None
     decision: str | None = None
-    """An operator's ``confirm`` or ``dismiss``."""
+    """An operator's ``confirm`` or ``dismiss``; or ``claim``, somebody's word that it is wrong, waiting for either."""
     critical: bool = False
     """The domain is on the manager's list."""
 
@@ -220,7 +220,7 @@ def _flags(run: Run, state: State, listing: Listing, at: dt.datetime | None, pop
         flags.append("cloak_suspect")
     if run.subject.altered:
         flags.append("altered")
-    if listing.decision is None and _needs_review(run.subject, state, listing, at):
+    if listing.decision in (None, "claim") and _needs_review(run.subject, state, listing, at):
         flags.append("review")
     if listing.listed:
         flags.append("listed")
@@ -232,7 +232,7 @@ def _flags(run: Run, state: State, listing: Listing, at: dt.datetime | None, pop
 
 
 def _needs_review(subject: Subject, state: State, listing: Listing, at: dt.datetime | None) -> bool:
-    if state == "changed":
+    if state == "changed" or (listing.decision == "claim" and not state.startswith("mitigated")):
         return True
     if state != "active" or listing.listed:
         return False
