@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from importlib import resources
-from typing import TypeVar
 
 import msgspec
 
 from panopticond.shared import confusable, lookalike_bulk, soundlike
 from panopticond.shared.edits import across_the_middle, kinds_of_one_edit, one_edit_labels
 from panopticond.shared.lookalike_halves import LONG_ENOUGH, Halves
+from panopticond.shared.lookalike_strange import Strange
 
 SHORT_LENGTH = 3  # labels this short are protected against exact and homoglyph forms only
 LONG_LENGTH = 7
@@ -25,7 +25,6 @@ GLUED_LENGTH = 5
 SOUND_LENGTH = 5
 HALF = 5
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_Key = TypeVar("_Key", str, tuple[int, int, str])
 _DIGITS = re.compile(r"[0-9]+")
 _TLDS = frozenset(
     {"com", "net", "org", "info", "biz", "co", "io", "app", "gov", "edu", "online", "site", "shop", "xyz", "eu", "us",
@@ -71,7 +70,6 @@ class Protected:
         self._skeletons: dict[str, str] = {}
         self._inside: dict[str, str] = {}
         self._pieces: set[str] = set()
-        self._blocks: dict[tuple[int, int, str], str] = {}
         for brand in self.brands:
             self._index(brand)
         glued = [brand for brand in self.brands if len(brand) >= GLUED_LENGTH]
@@ -80,6 +78,7 @@ class Protected:
         for shape, brand in confusable.expanded(self.brands):
             _add(self._skeletons, shape, brand)
         self._halves = Halves(self.brands)
+        self._strange = Strange(self.brands)
 
     def _take(self, label: str) -> None:
         text = label.strip().lower().lstrip(".").split(".")[0]
@@ -93,8 +92,6 @@ class Protected:
         self.brands.setdefault(folded, len(self.brands))
 
     def _index(self, brand: str) -> None:
-        for key in _blocks(brand):
-            _add(self._blocks, key, brand)
         if len(brand) <= SHORT_LENGTH:
             return
         for form in {brand, *(brand[:at] + brand[at + 1 :] for at in range(len(brand)))}:
@@ -115,29 +112,30 @@ class Protected:
         return self._ordered(self._hits(folded, shown), label)
 
     def scan(self, labels: Iterable[str]) -> Iterator[tuple[str, list[Hit]]]:
-        """:meth:`look` for every label of a zone that imitates something, in no particular order."""
-        plain: list[str] = []
-        others: list[str] = []
-        # In the order given, which mostly is the order in memory; the order of a set would cost half as much again.
-        for label in dict.fromkeys(labels):
-            (plain if label.isascii() and label[:4] != "xn--" else others).append(label)
-        for label in others:
-            if hits := self.look(label):
-                yield label, hits
-        found: dict[str, list[Hit]] = {}
-        sorted_labels = lookalike_bulk.by_length(plain)
-        for stage in (self._scan_slips(plain), self._scan_forms(plain), self._scan_lengths(sorted_labels)):
-            for label, hit in stage:
-                if label in found:
-                    found[label].append(hit)
-                else:
-                    found[label] = [hit]
-        for label, hits in found.items():
-            yield label, self._ordered(hits, label)
+        """:meth:`look` for every label of a zone that imitates something, in no particular order.
 
-    def _scan_slips(self, plain: list[str]) -> Iterator[tuple[str, Hit]]:
-        """The brands themselves, and their slips looked up among the labels; most of long brands' lie in a half."""
+        Labels of other scripts go through it as they read; where that imitates something they are looked at singly.
+        """
+        plain, foreign = _sorted_out(labels)
         every = set(plain)
+        read = {text for text in foreign if text.isascii() and "\n" not in text} - every
+        every |= read
+        plain += read
+        found: dict[str, list[Hit]] = {}
+        for stage in (self._scan_slips(every), self._scan_forms(plain), self._scan_lengths(plain)):
+            for label, hit in stage:
+                found.setdefault(label, []).append(hit)
+        for text, written in foreign.items():
+            if text in found or text not in every or len(text) <= SHORT_LENGTH + 2:
+                for label in written:
+                    if hits := self.look(label):
+                        yield label, hits
+        for label, hits in found.items():
+            if label not in read:
+                yield label, self._ordered(hits, label)
+
+    def _scan_slips(self, every: set[str]) -> Iterator[tuple[str, Hit]]:
+        """The brands themselves, and their slips looked up among the labels; most of long brands' lie in a half."""
         for brand in self.brands:
             if brand in every:
                 yield brand, self._same(brand, "")
@@ -156,9 +154,9 @@ class Protected:
             for hit in self._sound(label, sound, ""):
                 yield label, hit
 
-    def _scan_lengths(self, sorted_labels: dict[int, list[str]]) -> Iterator[tuple[str, Hit]]:
+    def _scan_lengths(self, plain: list[str]) -> Iterator[tuple[str, Hit]]:
         """What is sought among labels of one length: brands with words around them, and slips in one half."""
-        for length, labels in sorted_labels.items():
+        for length, labels in lookalike_bulk.by_length(plain).items():
             around = [
                 *(
                     (brand, label)
@@ -213,7 +211,9 @@ class Protected:
     def _hits(self, folded: str, shown: str) -> Iterator[Hit]:
         foreign = "" if shown.isascii() else f"written {shown!r}, "
         if not folded.isascii():
-            yield from self._unknown_letters(folded, shown)
+            for brand, strange in self._strange.near(folded):
+                reason = f"written {shown!r}, {brand} with letters of another script"
+                yield Hit(brand, "homoglyph", strange, reason, 0.75)
             return
         if folded in self.brands:
             yield self._same(folded, foreign, marks_only=confusable.marks_only(shown))
@@ -307,27 +307,6 @@ class Protected:
                 score = min(0.8, 0.3 + 0.04 * len(brand))
                 yield Hit(brand, "soundsquat", 1, f"{foreign}{folded} sounds like {brand}", score)
 
-    def _unknown_letters(self, folded: str, shown: str) -> Iterator[Hit]:
-        """One or two letters that look like none we know, and all others as in the brand."""
-        strange = {at for at, char in enumerate(folded) if not char.isascii()}
-        if len(strange) > 2 or len(folded) - len(strange) < SHORT_LENGTH:
-            return
-        slack = 2 - len(strange) // 2
-        for brand in self._looking_like(folded):
-            others = 0
-            for at, (one, other) in enumerate(zip(brand, folded, strict=True)):
-                if one != other and at not in strange:
-                    others += 1
-                    if others > slack or not confusable.alike(one, other):
-                        break
-            else:
-                reason = f"written {shown!r}, {brand} with letters of another script"
-                yield Hit(brand, "homoglyph", len(strange), reason, 0.75)
-
-    def _looking_like(self, folded: str) -> Iterable[str]:
-        """Brands of the same length that agree with some two letters of three blocks; two strange ones spoil two."""
-        return dict.fromkeys(brand for key in _blocks(folded) for brand in self._blocks.get(key, "").split())
-
 
 _REASONS = {
     "addition": "a letter added at the end",
@@ -345,6 +324,21 @@ _REASONS = {
 }
 
 
+def _sorted_out(labels: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Plain labels, each once, and those of other scripts by how they read; invalid ones are left out.
+
+    In the order given, which mostly is the order in memory: the order of a set would cost half as much again.
+    """
+    plain: list[str] = []
+    foreign: dict[str, list[str]] = {}
+    for label in dict.fromkeys(labels):
+        if label.isascii() and label[:4] != "xn--":
+            plain.append(label)
+        elif (shown := confusable.to_unicode(label)) is not None:
+            foreign.setdefault(confusable.fold(shown), []).append(label)
+    return plain, foreign
+
+
 def _slip_hits(brand: str, label: str, foreign: str) -> list[Hit]:
     score = min(0.92, 0.4 + 0.05 * len(brand))
     return [
@@ -357,15 +351,7 @@ def _two_slips(brand: str, foreign: str) -> Hit:
     return Hit(brand, "replacement", 2, f"{foreign}two slips from {brand}", min(0.3 + 0.03 * len(brand), 0.8))
 
 
-def _blocks(text: str) -> list[tuple[int, int, str]]:
-    """Two letters (one of a short text) at the beginning, middle and end, with shapes that look alike made one."""
-    size = 2 if len(text) > 5 else 1
-    family = confusable.families(text)
-    places = (0, (len(text) - size + 1) // 2, max(0, len(text) - size))
-    return [(len(text), at, family[at : at + size]) for at in dict.fromkeys(places)]
-
-
-def _add(words: dict[_Key, str], key: _Key, brand: str) -> None:
+def _add(words: dict[str, str], key: str, brand: str) -> None:
     words[key] = f"{words[key]} {brand}" if key in words else brand
 
 
