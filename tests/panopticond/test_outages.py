@@ -23,6 +23,7 @@ from panopticond.config import (
     Vantage,
     WebRisk,
 )
+from panopticond.coverage import Coverage
 from panopticond.model import Indicator
 from panopticond.schedule import Checked, Duty, check_once
 from panopticond.status import Health
@@ -126,6 +127,9 @@ class Watcher:
             parts.window, parts.store, parts.prober, self.clock, parts.judge, parts.listing_of, self.health.count
         )
 
+    def coverage(self) -> Coverage:
+        return self.duty.window.coverage(self.clock.at)
+
     async def rounds(self, count: int) -> list[Checked]:
         found = []
         for _ in range(count):
@@ -141,6 +145,7 @@ async def watching(config: Config) -> AsyncIterator[Watcher]:
     async with assemble(config) as parts:
         indicator = Indicator(URI, "www.shop.zz", "shop.zz", "zz", "registered", "phishing")
         (watch,) = await parts.store.record_listing("f", NOW, [indicator])
+        parts.window.add(watch, NOW)
         yield Watcher(parts, watch.id)
 
 
@@ -160,6 +165,15 @@ OUTAGES = {
 }
 
 
+UNCHECKED = {
+    "one vantage": "vantage near",
+    "all vantages": "vantage ",
+    "all TLD servers": "servers of .zz",
+    "our own network": "servers of .zz",
+}
+"""What coverage blames where a check comes to nothing; the others corroborate only, and are named by status alone."""
+
+
 @pytest.mark.parametrize("name", OUTAGES)
 async def test_an_outage_mitigates_nothing_is_named_and_heals(name: str, nursery: trio.Nursery, tmp_path: Path) -> None:
     """Down for eight days: the state is right or indeterminate throughout; status says what; then all is as before."""
@@ -174,10 +188,16 @@ async def test_an_outage_mitigates_nothing_is_named_and_heals(name: str, nursery
         assert {one.verdict.state for one in during} == {state}
         assert all(one.verdict.last_active is not None for one in during)
         assert cause in " / ".join([*watcher.health.components.wrong(), *watcher.silent()])
+        coverage = watcher.coverage()
+        assert [blamed.startswith(UNCHECKED.get(name, "?")) for blamed in coverage.causes] == [True] * (
+            name in UNCHECKED
+        )
+        assert coverage.share == (0.0 if name in UNCHECKED else 1.0)
         net.down = set()
         after = await watcher.rounds(5)
         assert {one.verdict.state for one in after} == {"active"}
         assert watcher.health.components.wrong() == []
+        assert watcher.coverage().share == 1.0
 
 
 async def test_absence_needs_two_servers_however_long_one_is_down(nursery: trio.Nursery, tmp_path: Path) -> None:
