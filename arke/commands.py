@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import trio
@@ -23,6 +22,7 @@ from arke.config import Account, Config, check
 from arke.mail import template
 from arke.main import preview
 from arke.rooms import with_certificate
+from arke.statuspage import page
 from arke.watch import USER_AGENT, verify_url
 from panopticond.shared.clock import Clock
 from panopticond.shared.control import ask
@@ -35,6 +35,7 @@ from panopticond.shared.values import OTHERS, folder_fault, is_file, secret_faul
 from panopticond.shared.zone import read_names
 
 WATCH_SECONDS = 2.0
+CLEAR = "\x1b[H\x1b[2J"
 
 
 def checked(path: Path) -> Config:
@@ -116,30 +117,20 @@ def _problems(key: str, attempt: Callable[[], object]) -> list[str]:
 
 
 async def status(socket: str, *, as_json: bool, watch: bool) -> None:
-    """How the daemon is, by its socket; ControlError when none answers."""
+    """How the daemon is, by its socket; ControlError when none answers, which a watch shows and waits out."""
     while True:
-        answer = await ask(socket, {"do": "status"})
-        print(json.dumps(answer) if as_json else _status_text(answer), flush=True)
+        try:
+            answer = await ask(socket, {"do": "status"})
+            text = json.dumps(answer) if as_json else page(answer)
+        except ControlError as error:
+            if not watch:
+                raise
+            text = f"arke: {error}"
+        clear = CLEAR if watch and not as_json and sys.stdout.isatty() else ""
+        print(clear + text, flush=True)
         if not watch:
             return
         await trio.sleep(WATCH_SECONDS)
-
-
-def _status_text(answer: dict[str, Any]) -> str:
-    lines = [f"arke at {answer['at']}: {'sending' if answer['sending'] else 'sends nothing (drafts only)'}"]
-    for tld, snapshot in sorted(answer["snapshots"].items()):
-        lines.append(
-            f"  .{tld}: snapshot {snapshot['serial']} to {snapshot['to']}, {snapshot['open_cases']} open cases"
-        )
-    lines += [f"  refused .{tld}: {reason}" for tld, reason in sorted(answer["refused"].items())]
-    lines += [f"  {key}: {sentence}" for key, sentence in sorted(answer["problems"].items())]
-    waiting = answer["queue"].get("waiting", 0) + answer["queue"].get("held", 0)
-    lines.append(f"  waiting for a person: {waiting}" + ("; see `arke queue list`" if waiting else ""))
-    outbox = answer["outbox"]
-    due = f", next at {outbox['next_due']}" if outbox["next_due"] else ""
-    counts = ", ".join(f"{outbox.get(word, 0)} {word}" for word in ("accepted", "failed", "bounced"))
-    lines.append(f"  mail: {counts}, {outbox['waiting']} to be sent{due}")
-    return "\n".join(lines)
 
 
 async def verify(where: str, keys: Sequence[str], tld: str | None, config: Config | None) -> None:

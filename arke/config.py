@@ -217,6 +217,8 @@ class Status(Section, frozen=True):
 
     socket: str = "/run/arke/status.sock"
     mode: Annotated[str, msgspec.Meta(pattern="^0[0-7]{3}$")] = "0660"
+    metrics: str | None = None
+    """``127.0.0.1:port``: ``/metrics`` there too; loopback only."""
 
 
 class Config(Section, frozen=True):

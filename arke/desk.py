@@ -14,12 +14,17 @@ import trio
 from arke.cases.ledger import DECISIONS
 from arke.cases.match import Matched
 from arke.counter import Counter
+from arke.metrics import metrics
 from arke.rooms import Rooms
+from arke.statuspage import wrong
 from arke.watch import Snapshot
+from panopticond import __version__
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.watchdog import Pulse
 
+API = 1
+"""Of the status socket: another number means that keys were taken away or changed what they say."""
 WRITERS = frozenset({"decide"})
 """Requests that change state: they need the daemon's own user or root."""
 
@@ -97,6 +102,8 @@ class Desk:
         match request:
             case {"do": "status"}:
                 return await self.status()
+            case {"do": "metrics"}:
+                return {"text": metrics(await self.status())}
             case {"do": "queue"}:
                 return {"queue": [msgspec.to_builtins(entry) for entry in await self.rooms.ledger.queue()]}
             case {"do": "decide", "id": str(entry), "word": str(word)} if word in DECISIONS:
@@ -106,7 +113,7 @@ class Desk:
             case {"do": "screen", "names": list(names)}:
                 return dict(await self.counter.answer(names, request.get("tld")))
             case _:
-                return {"error": "ask for status or queue, screen with names, or decide with id and word"}
+                return {"error": "ask for status, metrics or queue, screen with names, or decide with id and word"}
 
     async def status(self) -> dict[str, Any]:
         """Last snapshots, what was refused, what waits, and when something happens next."""
@@ -115,7 +122,10 @@ class Desk:
         due = await rooms.outbox.next_due()
         waiting = sum(counts["outbox"].get(state, 0) for state in ("queued", "sending", "retry", "unknown"))
         return {
+            "api": API,
+            "version": __version__,
             "at": rfc3339(rooms.clock.now()),
+            "wrong": wrong({"refused": self.refused, "problems": self.problems}),
             "sending": rooms.mailer is not None,
             "working": self.working,
             "snapshots": {

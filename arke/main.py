@@ -33,7 +33,7 @@ from arke.mail.smtp import Mailer, Reply
 from arke.model import Notice
 from arke.review import write_review
 from arke.rooms import Rooms, intake_of, open_rooms
-from panopticond.shared.control import notify, serve_control
+from panopticond.shared.control import notify, serve_control, serve_metrics
 from panopticond.shared.errors import PanopticonError, RefusedError, StoreError
 from panopticond.shared.settings import seconds
 from panopticond.shared.watchdog import feed_watchdog
@@ -67,6 +67,8 @@ async def run(
             mode, done = int(config.status.mode, 8), trio.Event()
             serve = functools.partial(serve_control, config.status.socket, mode, desk.answer, writers=WRITERS)
             await sinks.start(serve, name="status")
+            if config.status.metrics is not None:
+                await sinks.start(serve_metrics, config.status.metrics, desk.answer, name="metrics")
             sinks.start_soon(_send_notices, desk, done, name="outbox")
             notify("READY=1")
             async with trio.open_nursery() as sources:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from functools import partial
@@ -74,7 +73,8 @@ def command_line() -> argparse.ArgumentParser:
     )
     made = command("status", _status, "how the running daemon fares")
     made.add_argument("--json", action="store_true", help="the whole answer as JSON")
-    made.add_argument("--socket", default=SOCKET)
+    made.add_argument("--watch", action="store_true", help="again every two seconds")
+    made.add_argument("--socket", default=SOCKET, help=f"default {SOCKET}")
     made = command("explain", _explain, "every sighting, observation and rule behind a state", configured)
     made.add_argument("uri", metavar="URI|DOMAIN")
     made = command("check", _check, "every probe of one URI or host now, shown as the answers come", configured)
@@ -174,11 +174,12 @@ def _check_config(args: argparse.Namespace) -> None:
 
 
 def _status(args: argparse.Namespace) -> None:
-    from panopticond.shared.control import ask
-    from panopticond.status import page
+    from panopticond.commands.status import show
 
-    answer = trio.run(ask, args.socket, {"do": "status"})
-    print(json.dumps(answer, indent=1) if args.json else page(answer))
+    try:
+        trio.run(partial(show, args.socket, as_json=args.json, watch=args.watch))
+    except KeyboardInterrupt:
+        return
 
 
 def _explain(args: argparse.Namespace) -> None:

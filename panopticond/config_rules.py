@@ -17,6 +17,7 @@ from panopticond.shared.values import (
     authority_fault,
     host_fault,
     is_file,
+    loopback_fault,
     mail_fault,
     name_fault,
     network_fault,
@@ -162,6 +163,7 @@ def _check_values(config: Config) -> list[str]:
         ("tranco.id_url", config.tranco.id_url, _url_or_path_fault),
         ("mail.host", config.mail.host, host_fault),
         ("status.socket", config.status.socket, socket_fault),
+        ("status.metrics", config.status.metrics, loopback_fault),
     ]
     for at, tld in enumerate(config.tld):
         path = f"tld[{at}]"

@@ -25,7 +25,7 @@ from panopticond.feeds.follow import follow
 from panopticond.report.post import Alarm, mail_reports
 from panopticond.schedule import Bell, Checked, Duty, probe_due
 from panopticond.serve.door import serve
-from panopticond.shared.control import notify, serve_control
+from panopticond.shared.control import notify, serve_control, serve_metrics
 from panopticond.shared.settings import seconds
 from panopticond.shared.watchdog import feed_watchdog
 from panopticond.snapshot.press import Press, press
@@ -56,6 +56,8 @@ async def run(config: Config, *, assembled: Callable[[Config], AbstractAsyncCont
 
         async with trio.open_nursery() as sinks:
             socket = config.status
+            if socket.metrics is not None:
+                await sinks.start(serve_metrics, socket.metrics, answer, name="metrics")
             await sinks.start(serve_control, socket.socket, int(socket.mode, 8), answer, name="status")
             if config.serve.enabled:
                 await sinks.start(serve, config, name="serve")

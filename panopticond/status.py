@@ -1,10 +1,12 @@
-"""What the status socket answers, and the page ``panopticond status`` makes of it: what is wrong comes first.
+"""What the status socket answers: everything a person or a monitor asks of the running daemon, what is wrong first.
 
-Read-only, beside the flow. ``status`` gathers; ``page`` is pure.
+Read-only, beside the flow. ``gather`` looks everything up; ``statuspage`` and ``metrics`` write it down.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,13 +14,20 @@ import msgspec
 
 from panopticond import __version__
 from panopticond.components import Components
+from panopticond.config import Tld
 from panopticond.coverage import Coverage
+from panopticond.feeds.catalogue import FeedSpec
+from panopticond.metrics import metrics
 from panopticond.mistrial import Mistrials
 from panopticond.schedule import Checked
 from panopticond.shared.clock import rfc3339
+from panopticond.shared.settings import seconds
 from panopticond.snapshot.publish import next_hour
+from panopticond.store.interface import FeedHealth
 from panopticond.wiring import Parts
 
+API = 1
+"""Of the status socket: another number means that keys were taken away or changed what they say."""
 COVERAGE_ALARM = 0.95
 """Share of indicators with all checks on time and checked below which status says so first."""
 
@@ -27,6 +36,7 @@ class Health:
     """Counters and last problems of the running daemon, in one plain object."""
 
     def __init__(self) -> None:
+        self.began = time.monotonic()
         self.rounds = 0
         self.outcomes: dict[str, int] = {}
         self.quad9_problems: list[str] = []
@@ -52,48 +62,87 @@ class Health:
 
 
 async def status(parts: Parts, health: Health, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The answer to ``{"do": "status"}``; anything else is an error in one sentence."""
-    if request.get("do") != "status":
-        return {"error": f"unknown request {str(request.get('do'))[:40]!r}; say status"}
+    """The answer to ``{"do": "status"}`` or ``{"do": "metrics"}``; anything else is an error in one sentence.
+
+    Keys a client does not know are to be passed over, and none is taken away while ``api`` stays the same.
+    """
+    match request.get("do"):
+        case "status":
+            return await gather(parts, health)
+        case "metrics":
+            return {"text": metrics(await gather(parts, health))}
+        case other:
+            return {"error": f"unknown request {str(other)[:40]!r}; say status or metrics"}
+
+
+async def gather(parts: Parts, health: Health) -> dict[str, Any]:
+    """How the daemon fares, as plain values."""
     now = parts.clock.now()
     coverage = parts.window.coverage(now)
-    feeds = [
-        {
-            "name": line.feed,
-            "state": line.state,
-            "since": rfc3339(line.since) if line.since else None,
-            "reason": line.reason,
-            "last_success": rfc3339(line.last_success) if line.last_success else None,
-            "rows": line.rows,
-            "indicators": line.indicators,
-            "rejected": sum(line.rejected.values()),
-        }
-        for line in await parts.store.all_feed_health()
-    ]
-    tlds = []
-    for tld in parts.tlds:
-        last = await parts.store.last_publication(str(tld.name))
-        tlds.append(
-            {
-                "tld": tld.name,
-                "serial": last.serial if last else None,
-                "issued": rfc3339(last.issued) if last else None,
-                "next": rfc3339(next_hour(tld, last.issued if last and last.issued > now else now)),
-            }
-        )
+    feeds = await _feeds(parts)
+    silent = parts.authorities.silent()
+    next_check = parts.window.next_due()
     return {
+        "api": API,
         "version": __version__,
         "now": rfc3339(now),
-        "wrong": _wrong(health, feeds, coverage, parts.authorities.silent(), _mistrials(parts)),
+        "started": rfc3339(now - dt.timedelta(seconds=(time.monotonic() - health.began) * parts.clock.scale)),
+        "wrong": _wrong(health, feeds, coverage, silent, _mistrials(parts)),
+        "problems": dict(sorted(health.problems.items())),
+        "silent": list(silent),
         "indicators": len(parts.window),
+        "in_flight": parts.window.in_flight,
+        "next_check": rfc3339(next_check) if next_check else None,
         "rounds": health.rounds,
         "outcomes": dict(sorted(health.outcomes.items())),
         "coverage": {**msgspec.to_builtins(coverage), "share": coverage.share},
         "components": health.components.table(),
-        "webrisk": {"asked_today": parts.webrisk.used} if parts.webrisk is not None else None,
+        "webrisk": _webrisk(parts),
         "feeds": feeds,
-        "tlds": tlds,
+        "tlds": [await _tld(parts, tld, now) for tld in parts.tlds],
     }
+
+
+async def _feeds(parts: Parts) -> list[dict[str, Any]]:
+    """Every configured feed, one that was never visited too; a feed that is configured no more is nobody's worry."""
+    ledger = {line.feed: line for line in await parts.store.all_feed_health()}
+    return [_feed(spec, ledger.get(spec.name, FeedHealth(spec.name))) for spec in parts.feeds]
+
+
+def _feed(spec: FeedSpec, line: FeedHealth) -> dict[str, Any]:
+    def time(when: dt.datetime | None) -> str | None:
+        return rfc3339(when) if when else None
+
+    return {
+        "name": line.feed,
+        "state": line.state,
+        "since": time(line.since),
+        "reason": line.reason,
+        "last_success": time(line.last_success),
+        "last_change": time(line.last_change),
+        "next": time(line.last_attempt + dt.timedelta(seconds=spec.every) if line.last_attempt else None),
+        "rows": line.rows,
+        "indicators": line.indicators,
+        "rejected": sum(line.rejected.values()),
+    }
+
+
+async def _tld(parts: Parts, tld: Tld, now: dt.datetime) -> dict[str, Any]:
+    last = await parts.store.last_publication(str(tld.name))
+    lasts = dt.timedelta(seconds=seconds(parts.config.publish.expires))
+    return {
+        "tld": tld.name,
+        "serial": last.serial if last else None,
+        "issued": rfc3339(last.issued) if last else None,
+        "expires": rfc3339(last.end + lasts) if last else None,
+        "next": rfc3339(next_hour(tld, last.issued if last and last.issued > now else now)),
+    }
+
+
+def _webrisk(parts: Parts) -> dict[str, int] | None:
+    if parts.webrisk is None:
+        return None
+    return {"asked_today": parts.webrisk.used, "daily_budget": parts.config.webrisk.daily_budget}
 
 
 def _wrong(
@@ -129,33 +178,3 @@ def _uncovered(coverage: Coverage) -> str:
         f"answered: {coverage.late} checks late or not made, {coverage.unchecked} made without an answer; "
         f"indicators by cause: {', '.join(causes)}"
     )
-
-
-def page(answer: Mapping[str, Any]) -> str:
-    """The answer as a page a person can read at night."""
-    lines = [f"panopticond {answer['version']} at {answer['now']}", ""]
-    lines += [f"  WRONG  {sentence}" for sentence in answer["wrong"]] or ["  nothing is wrong"]
-    coverage = answer["coverage"]
-    lines += [
-        "",
-        f"indicators {answer['indicators']}   rounds since start {answer['rounds']}   {_covered(coverage)}",
-        "",
-    ]
-    lines += [f"{'feed':20} {'state':13} {'rows':>8} {'in scope':>9} {'rejected':>9}  last success"]
-    for feed in answer["feeds"]:
-        lines.append(
-            f"{feed['name']:20} {feed['state']:13} {feed['rows']:8} {feed['indicators']:9} {feed['rejected']:9}  "
-            f"{feed['last_success'] or 'never'}"
-        )
-    lines += ["", f"{'tld':20} {'last snapshot':13} issued                next"]
-    lines += [
-        f"{tld['tld']:20} {tld['serial'] or '-':<13} {tld['issued'] or '-':20}  {tld['next']}" for tld in answer["tlds"]
-    ]
-    return "\n".join(lines)
-
-
-def _covered(coverage: Mapping[str, Any]) -> str:
-    if coverage["share"] is None:
-        return "coverage: nothing is watched yet"
-    checks = f"{coverage['due']} checks due, {coverage['late']} late or not made, {coverage['unchecked']} unanswered"
-    return f"coverage: {coverage['share']:.1%} of the indicators whole ({checks})"

@@ -102,6 +102,11 @@ class Window:
         """How many indicators are watched, in flight ones included."""
         return len(self._watched)
 
+    @property
+    def in_flight(self) -> int:
+        """How many rounds are under way."""
+        return len(self._flights)
+
     def __contains__(self, indicator_id: object) -> bool:
         return indicator_id in self._watched
 

@@ -69,6 +69,47 @@ async def serve_control(
         Path(path).unlink(missing_ok=True)
 
 
+async def serve_metrics(
+    bind: str, answer: Answer, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve ``GET /metrics`` and nothing else at ``address:port`` until cancelled; starts with the port.
+
+    ControlError when it cannot listen there.
+    """
+    host, _, port = bind.rpartition(":")
+    try:
+        listeners = await trio.open_tcp_listeners(int(port), host=host.strip("[]"))
+    except OSError as error:
+        raise ControlError(f"status.metrics: cannot listen at {bind}: {error.strerror or error}") from error
+
+    async def only_metrics(request: dict[str, Any]) -> Mapping[str, Any]:
+        return await answer(request) if request["do"] == "metrics" else {"error": "no such page"}
+
+    async def handle(stream: trio.SocketStream) -> None:
+        async with stream:
+            with trio.move_on_after(REQUEST_SECONDS):
+                try:
+                    line = await _first_line(stream)
+                    if line.startswith((b"GET /", b"HEAD /")):
+                        await _answer_http(stream, line, only_metrics, frozenset())
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    log.debug("a scraper went away")
+
+    task_status.started(listeners[0].socket.getsockname()[1])
+    await trio.serve_listeners(handle, listeners)
+
+
+async def _first_line(stream: trio.SocketStream) -> bytes:
+    """The request line, once the whole head is there; empty when it never comes."""
+    head = b""
+    while b"\r\n\r\n" not in head and b"\n\n" not in head:
+        chunk = await stream.receive_some(4096)
+        if not chunk or len(head) + len(chunk) > REQUEST_LIMIT_BYTES:
+            return b""
+        head += chunk
+    return head.split(b"\n", 1)[0].rstrip(b"\r")
+
+
 class _Started(trio.TaskStatus[Any]):
     """serve_listeners reports its listeners; our callers want nothing back."""
 

@@ -56,6 +56,14 @@ def server_fault(text: str) -> str | None:
     return f"{text!r} must read address:port, as 192.0.2.1:53 or [2001:db8::1]:53"
 
 
+def loopback_fault(text: str) -> str | None:
+    """No ``address:port`` of this host alone: what is served there asks nobody who they are."""
+    if fault := server_fault(text):
+        return fault
+    address = ipaddress.ip_address(text.rpartition(":")[0].strip("[]"))
+    return None if address.is_loopback else f"{text!r} is not loopback; let a proxy with accounts stand before it"
+
+
 def resolver_fault(text: str) -> str | None:
     """No server as :mod:`panopticond.probe.dnsstream` takes it: ``address:port``, or by tcp, tls or https."""
     scheme, mark, rest = text.partition("://")

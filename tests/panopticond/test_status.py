@@ -9,7 +9,7 @@ import pytest
 from panopticond.components import unchecked
 from panopticond.coverage import Coverage
 from panopticond.model import Observation, Round, Subject
-from panopticond.status import Health, _covered, _uncovered, _wrong
+from panopticond.status import Health, _uncovered, _wrong
 
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 URI = Subject(1, "http://a.zz/x", "a.zz", "a.zz", "zz", "registered", ("phishing",))
@@ -66,12 +66,3 @@ def test_too_few_whole_indicators_are_said_first_with_their_causes() -> None:
     good = Coverage(400, 399, 1, 0, 100, 99, {"late": 1})
     assert _wrong(Health(), [], good, (), ()) == []
     assert _wrong(Health(), [], Coverage(0, 0, 0), (), ["x"]) == ["x"]
-
-
-def test_the_page_tells_whole_late_and_unanswered_apart() -> None:
-    """One line of the page; nothing watched is not a hundred per cent."""
-    values = {"due": 400, "late": 10, "unchecked": 60, "share": 0.7}
-    assert _covered(values) == (
-        "coverage: 70.0% of the indicators whole (400 checks due, 10 late or not made, 60 unanswered)"
-    )
-    assert _covered({**values, "share": None}) == "coverage: nothing is watched yet"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 
-from panopticond.shared.control import ask, notify, serve_control
+from panopticond.shared.control import ask, notify, serve_control, serve_metrics
 from panopticond.shared.errors import ControlError
 
 
@@ -126,3 +126,35 @@ def test_notify_reaches_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         notify("READY=1")
         assert listener.recv(100) == b"READY=1"
     notify("STOPPING=1")
+
+
+async def _scraped(request: dict[str, Any]) -> Mapping[str, Any]:
+    return {"text": "up 1\n"} if request["do"] == "metrics" else {"secret": True}
+
+
+async def _http(port: int, head: bytes) -> bytes:
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    async with stream:
+        await stream.send_all(head)
+        return b"".join([chunk async for chunk in stream])
+
+
+async def test_the_metrics_port_gives_metrics_and_nothing_else(nursery: trio.Nursery) -> None:
+    """Any user of the host may connect to a port: the status, which is for the socket's group, is not to be had there."""
+    port = await nursery.start(serve_metrics, "127.0.0.1:0", _scraped)
+    answer = await _http(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4")
+    assert answer.endswith(b"\r\n\r\nup 1\n")
+    for path in (b"/", b"/status", b"/screen"):
+        answer = await _http(port, b"GET " + path + b" HTTP/1.1\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 404")
+        assert b"secret" not in answer
+    assert await _http(port, b"POST /metrics HTTP/1.1\r\n\r\n") == b""
+    assert await _http(port, b'{"do": "status"}\n\n') == b""
+
+
+async def test_a_metrics_port_that_is_taken_is_one_sentence(nursery: trio.Nursery) -> None:
+    """The key is named with what the system said."""
+    port = await nursery.start(serve_metrics, "127.0.0.1:0", _scraped)
+    with pytest.raises(ControlError, match=r"^status\.metrics: cannot listen at 127\.0\.0\.1:\d+: "):
+        await serve_metrics(f"127.0.0.1:{port}", _scraped)
