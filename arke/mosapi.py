@@ -26,7 +26,7 @@ SESSION_SECONDS = 14 * 60.0
 """A session ends fifteen minutes after its login, used or not; a minute is left for clocks and slow answers."""
 LOGIN_LIMIT_BYTES = 64 << 10
 REPORT_LIMIT_BYTES = 64 << 20
-_COOKIE = re.compile(r"(?:^|[,;]\s*)" + mosapi.COOKIE + r"=([A-Za-z0-9._~+/=-]{1,256})", re.IGNORECASE)
+_COOKIE = re.compile(r"(?:^|[,;]\s*)" + mosapi.COOKIE + r"=([A-Za-z0-9._~+/=-]{1,256})(?![^;,\s])", re.IGNORECASE)
 _CLEARED = "id"
 """The value a logout sets: no session."""
 
