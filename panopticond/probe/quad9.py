@@ -10,8 +10,9 @@ import csv
 import datetime as dt
 import ipaddress
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
+from urllib.parse import urlsplit
 
 import trio
 
@@ -21,10 +22,25 @@ from panopticond.probe.dnsstream import Asker
 
 _BLOCK_ERRORS = frozenset({15, 16, 17})
 """Blocked, Censored, Filtered (RFC 8914 4.16 to 4.18)."""
+_QUAD9 = tuple(ipaddress.ip_network(text) for text in ("9.9.9.0/24", "149.112.112.0/24", "2620:fe::/48"))
+_IDENTITY, _NODES = "id.server", ".rrdns.pch.net"
+"""What Quad9's nodes answer to ``id.server`` in class CH by its documentation: ``resNNN.SITE.rrdns.pch.net``."""
 _RCODES = {0: "noerror", 1: "formerr", 2: "servfail", 3: "nxdomain", 4: "notimp", 5: "refused"}
 _ADDRESSES_SHOWN = 16
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def is_quad9(server: str) -> bool:
+    """Whether a configured resolver is one of Quad9's own, by its published addresses and names."""
+    if server.startswith("https://"):
+        host = urlsplit(server).hostname or ""
+        return host.startswith("dns") and host.endswith(".quad9.net")
+    address = server.rpartition("//")[2].partition("#")[0].rpartition(":")[0].strip("[]")
+    try:
+        return any(ipaddress.ip_address(address) in network for network in _QUAD9)
+    except ValueError:
+        return False
 
 
 def shipped_sinkholes() -> tuple[str, ...]:
@@ -37,7 +53,8 @@ class Resolvers:
     """The filtering resolver and its unfiltered twin, ``address:port`` (or tcp, tls, https) texts each, tried in order.
 
     ``sinkholes`` are addresses or networks beyond those shipped; ``hold_ip`` is, by TLD, where the registry sends held
-    names; ``canary`` is a name the filter is known to block.
+    names; ``canary`` is a name the filter is known to block; ``known_nodes`` tells the filtering resolvers that must
+    name a node of Quad9's when asked who they are.
     """
 
     def __init__(
@@ -49,6 +66,7 @@ class Resolvers:
         sinkholes: Iterable[str] = (),
         hold_ip: Mapping[str, frozenset[str]] | None = None,
         canary: str = "isitblocked.org",
+        known_nodes: Callable[[str], bool] = is_quad9,
     ) -> None:
         self._client = client
         self._filtered, self._unfiltered = tuple(filtered), tuple(unfiltered)
@@ -57,6 +75,7 @@ class Resolvers:
         )
         self._hold_ip = dict(hold_ip or {})
         self._canary = canary
+        self._named = tuple(server for server in self._filtered if known_nodes(server))
 
     async def address(self, host: str, tld: str, now: dt.datetime) -> Observation:
         """Whether ``host`` resolves, unfiltered, and where to; at policy time ``now``; never raises."""
@@ -145,7 +164,20 @@ class Resolvers:
                 f"The filtering resolver does not call a name nobody has absent ({unused.outcome}{_because(unused)}): "
                 "its answers are rewritten on the way, or its behaviour has changed."
             )
-        return problems
+        return problems + [problem for server in self._named if (problem := await self._identity(server)) is not None]
+
+    async def _identity(self, server: str) -> str | None:
+        """A sentence when something else than a node of Quad9's answers for it; silence is told elsewhere."""
+        got = await self._client.query(server, _IDENTITY, "TXT", recursion=False, klass="CH")
+        if isinstance(got, NoAnswer):
+            return None
+        said = [record.data for record in got.answer if record.kind == "TXT"]
+        if any(name.rstrip(".").endswith(_NODES) for name in said):
+            return None
+        return (
+            f"{server} does not say that it is a node of Quad9's ({(said or ['no answer'])[0][:60]}): "
+            "something on the path answers in its place."
+        )
 
     async def _first(self, servers: Sequence[str], host: str, kind: str) -> Answer | NoAnswer:
         """The first conclusive answer of the resolvers in order; else the last of what they said."""

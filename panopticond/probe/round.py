@@ -155,8 +155,7 @@ class Prober:
         async with trio.open_nursery() as names:
             names.start_soon(put, self._delegation, subject)
             names.start_soon(put, self._address, subject)
-            if self._probes.quad9 is not None:
-                names.start_soon(put, self._quad9, subject)
+            names.start_soon(self._quad9, subject, now, keep)
         delegation = seen["delegation"][0]
         subject = regrouped(subject, await self._domain(subject, delegation, now))
         known = known if known and known.domain == subject.domain else DomainRecord(subject.domain, subject.tld)
@@ -215,10 +214,18 @@ class Prober:
         probe, host = self._probes.address, subject.host
         return await self._share("address", host, now, lambda at: probe.address(host, subject.tld, at))
 
-    async def _quad9(self, subject: Subject, now: Now) -> Observation:
-        probe, host = self._probes.quad9, subject.host
-        assert probe is not None  # noqa: S101 - asked only when it is configured
-        return await self._share("quad9", host, now, lambda at: probe.blocked(host, at))
+    async def _quad9(self, subject: Subject, now: Now, keep: Callable[..., None]) -> None:
+        """Whether the host is blocked, and whether its registered domain is: a blocking list may hold either."""
+        probe = self._probes.quad9
+        if probe is None:
+            return
+
+        async def ask(name: str) -> None:
+            keep(await self._share("quad9", name, now, lambda at: probe.blocked(name, at)))
+
+        async with trio.open_nursery() as both:
+            for name in dict.fromkeys((subject.host, subject.domain)):
+                both.start_soon(ask, name)
 
     async def _registration(self, subject: Subject, now: Now) -> Observation:
         probe, domain = self._probes.registration, subject.domain
@@ -328,14 +335,15 @@ def _of_domain(domain: str, seen: Mapping[Kind, Sequence[Observation]]) -> dict[
 
 
 def _in_order(seen: Mapping[Kind, Sequence[Observation]], plan: TldPlan) -> tuple[Observation, ...]:
-    """A round's observations in a fixed order whatever came first: by kind, vantage, the twin after the URI itself."""
+    """A round's observations in a fixed order whatever came first: by kind, vantage, the twin and the domain last."""
     kinds: tuple[Kind, ...] = ("delegation", "address", "quad9", "web", "apex", "webrisk", "tranco", "registration")
     place = {name: at for at, name in enumerate(plan.vantages)}
     return tuple(
         observation
         for kind in kinds
         for observation in sorted(
-            seen.get(kind, ()), key=lambda one: (place.get(one.vantage, -1), one.detail.get("twin", ""))
+            seen.get(kind, ()),
+            key=lambda one: (place.get(one.vantage, -1), one.detail.get("twin", ""), -len(one.target)),
         )
     )
 

@@ -24,7 +24,7 @@ class Asked:
         self.message = dns.message.from_wire(packet)
         question = self.message.question[0]
         self.name = question.name.to_text(omit_final_dot=True).lower()
-        self.kind = question.rdtype.name
+        self.kind, self.klass = question.rdtype.name, question.rdclass.name
         self.recursion = bool(self.message.flags & dns.flags.RD)
 
     def reply(
@@ -76,7 +76,10 @@ def question_of(packet: bytes) -> bytes:
 
 def _record(text: str) -> dns.rrset.RRset:
     name, ttl, kind, data = text.split(" ", 3)
-    return dns.rrset.from_text(name, int(ttl), "IN", kind, data)
+    klass = "IN"
+    if kind == "CH":
+        klass, (kind, data) = kind, data.split(" ", 1)
+    return dns.rrset.from_text(name, int(ttl), klass, kind, data)
 
 
 class Standin:

@@ -10,7 +10,7 @@ import trio
 
 from panopticond.model import DETAILS, OUTCOMES, Observation
 from panopticond.probe.dnsclient import DnsClient
-from panopticond.probe.quad9 import Resolvers, shipped_sinkholes
+from panopticond.probe.quad9 import Resolvers, is_quad9, shipped_sinkholes
 from tests.panopticond.probe.standin import Asked, serve
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, tzinfo=dt.UTC)
@@ -175,6 +175,44 @@ async def test_self_test(client: DnsClient, nursery: trio.Nursery) -> None:
     assert len(rewritten) == 2
     down = await (await resolvers(client, nursery, [silent], [alive])).self_test(NOW)
     assert "timeout" in down[0]
+
+
+async def test_who_answers_for_quad9_must_name_one_of_its_nodes(client: DnsClient, nursery: trio.Nursery) -> None:
+    """Asked who it is (class CH), anything else on the path gives itself away; resolvers of one's own are not asked."""
+
+    def node(name: str) -> Handler:
+        def answer(asked: Asked) -> bytes:
+            if asked.name == "id.server":
+                assert asked.klass == "CH"
+                return asked.reply(answer=[f'id.server. 0 CH TXT "{name}"'] if name else [])
+            return old_block(asked) if asked.name == "isitblocked.org" else absent(asked)
+
+        return answer
+
+    for name, problems in (("res210.zrh.rrdns.pch.net", 0), ("gateway.isp.example", 1), ("", 1)):
+        own = await resolvers(client, nursery, [node(name)], [alive], known_nodes=lambda _: True)
+        told = await own.self_test(NOW)
+        assert len(told) == problems
+        assert all("does not say that it is a node of Quad9's" in sentence for sentence in told)
+        assert await (await resolvers(client, nursery, [node(name)], [alive])).self_test(NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("server", "own"),
+    [
+        ("9.9.9.9:53", True),
+        ("149.112.112.10:9953", True),
+        ("[2620:fe::fe]:53", True),
+        ("tls://9.9.9.9:853#dns.quad9.net", True),
+        ("https://dns10.quad9.net/dns-query", True),
+        ("https://dns.example/dns-query", False),
+        ("192.0.2.1:53", False),
+        ("tcp://nonsense", False),
+    ],
+)
+def test_the_resolvers_of_quad9_are_known_by_address_and_name(server: str, *, own: bool) -> None:
+    """Whatever way they are asked."""
+    assert is_quad9(server) is own
 
 
 def test_no_sinkhole_swallows_the_lab() -> None:

@@ -135,9 +135,10 @@ async def test_a_first_round_asks_everything_in_a_fixed_order() -> None:
     round_, domain = await prober(world).check(subject(), None, Extras(), world.clock)
     assert round_.at == NOW
     assert kinds(round_) == [
-        *("delegation", "address", "quad9", "web", "web", "web", "web"),
+        *("delegation", "address", "quad9", "quad9", "web", "web", "web", "web"),
         *("apex", "webrisk", "tranco", "registration"),
     ]
+    assert [one.target for one in round_.of("quad9")] == ["www.d.zz", "d.zz"]
     web = round_.of("web")
     assert [one.vantage for one in web] == ["one", "one", "two", "two"]
     assert [one.detail.get("twin", "") for one in web] == ["", "1", "", "1"]
@@ -182,8 +183,9 @@ async def test_ten_uris_of_a_host_are_one_question_each() -> None:
     async with trio.open_nursery() as nursery:
         for number in range(10):
             nursery.start_soon(made.check, subject(str(number)), None, Extras(), world.clock)
-    for kind in ("delegation", "address", "quad9", "registration", "apex"):
+    for kind in ("delegation", "address", "registration", "apex"):
         assert world.count(kind) == 1, kind
+    assert world.count("quad9") == 2  # the host, and its domain
     assert world.count("web") == 20
     world.now = NOW + dt.timedelta(minutes=14)
     await made.check(subject(), None, Extras(), world.clock)
@@ -204,7 +206,7 @@ async def test_a_name_out_of_the_zone_is_not_fetched_and_its_registration_asked_
     world.outcomes |= {"delegation": "not-in-zone", "registration": "nonexistent"}
     world.now = NOW + HOUR / 2
     round_, after = await made.check(subject(), known, Extras(), world.clock)
-    assert kinds(round_) == ["delegation", "address", "quad9", "webrisk", "tranco", "registration"]
+    assert kinds(round_) == ["delegation", "address", "quad9", "quad9", "webrisk", "tranco", "registration"]
     assert round_.of("registration")[0].outcome == "registered"
     assert after.absent_since == world.now
     world.now = NOW + HOUR
