@@ -6,7 +6,7 @@ First step of ``run`` and ``check-config``. ``read`` gives the file's own struct
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -20,6 +20,8 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
 Hour = Annotated[str, msgspec.Meta(pattern=r"^[0-2][0-9]:[0-5][0-9]\Z")]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
+Role = Literal["collect", "probe", "publish", "serve"]
+ROLES: tuple[Role, ...] = ("collect", "probe", "publish", "serve")
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -201,9 +203,15 @@ class Registration(Section, frozen=True):
 
 
 class StoreSettings(Section, frozen=True):
-    """``[store]``: where state lives; a path for the embedded store."""
+    """``[store]``: where state lives; a path for the embedded store, or the url of a PostgreSQL that hosts share."""
 
     path: str = "/var/lib/panopticon/panopticon.db"
+    url: str | None = None
+    """``postgresql://user@host/database``, every parameter of libpq after ``?``; never a password."""
+    password_file: str | None = None
+    """Without it libpq's own places count: a service, ``~/.pgpass``, a client certificate, the peer's name."""
+    lease: Duration = "60s"
+    """Real time after which another host may make a check that this one took and did not finish."""
 
 
 class Publish(Section, frozen=True):
@@ -291,6 +299,8 @@ class Config(Section, frozen=True):
     serve: Serve = Serve()
     status: Status = Status()
     clock: ClockSettings = ClockSettings()
+    roles: tuple[Role, ...] = ROLES
+    """What this host does of the flow; with the embedded store everything."""
     lab: bool = False
     """This is a lab: scaled time and private addresses may be allowed."""
     drain: Delay = "8s"

@@ -15,6 +15,7 @@ from panopticond.shared.settings import seconds
 from panopticond.shared.values import (
     address_fault,
     authority_fault,
+    database_fault,
     host_fault,
     is_file,
     loopback_fault,
@@ -42,7 +43,7 @@ def check(config: Config) -> list[str]:
     if config.validation.allow_networks and not config.lab:
         problems.append("validation.allow_networks: private addresses are probed in the lab only; set lab = true")
     problems += _check_tlds(config) + _check_groups(config) + _check_accounts(config) + _check_vantages(config)
-    problems += _check_values(config) + _check_publish(config)
+    problems += _check_values(config) + _check_publish(config) + _check_store(config)
     names = [feed.name for feed in config.feed]
     problems += [f"feed[{at}].name: {name!r} is given twice" for at, name in enumerate(names) if name in names[:at]]
     for at, feed in enumerate(config.feed):
@@ -130,6 +131,22 @@ def _check_publish(config: Config) -> list[str]:
     addresses += [(f"tld[{at}].managers", one) for at, tld in enumerate(config.tld) for one in tld.managers]
     addresses += [(f"group[{at}].managers", one) for at, group in enumerate(config.group) for one in group.managers]
     return problems + [f"{path}: {fault}" for path, one in addresses if (fault := mail_fault(one))]
+
+
+def _check_store(config: Config) -> list[str]:
+    store, problems = config.store, []
+    if not config.roles:
+        problems.append("roles: is empty; this host would do nothing")
+    if store.url is None:
+        if config.roles and set(config.roles) != {"collect", "probe", "publish", "serve"}:
+            problems.append("roles: one host with the embedded store does everything; give [store] url to share it")
+        if store.password_file is not None:
+            problems.append("store.password_file: there is no store.url it would be for")
+    elif fault := database_fault(store.url):
+        problems.append(f"store.url: {fault}")
+    if seconds(store.lease) < 1:
+        problems.append("store.lease: a second at least; a round takes up to a minute")
+    return problems
 
 
 def _check_vantages(config: Config) -> list[str]:

@@ -28,7 +28,7 @@ from panopticond.serve.door import serve
 from panopticond.shared.control import notify, serve_control, serve_metrics
 from panopticond.shared.settings import seconds
 from panopticond.shared.watchdog import feed_watchdog
-from panopticond.snapshot.press import Press, press
+from panopticond.snapshot.press import press
 from panopticond.snapshot.publish import publish_daily
 from panopticond.status import Health, status
 from panopticond.store.interface import Watch
@@ -44,11 +44,9 @@ async def run(config: Config, *, assembled: Callable[[Config], AbstractAsyncCont
 
     ``assembled`` opens its parts: the lab hands in a wrong one to show that its score falls.
     """
-    printing = press(config)
     async with assembled(config) as parts:
-        printing = msgspec.structs.replace(printing, judge=parts.judge)
         health, bell = Health(), Bell()
-        for watch in await parts.store.watches():
+        for watch in await parts.sharing.to_plan():
             _keep(parts, watch)
 
         async def answer(request: dict[str, Any]) -> Mapping[str, Any]:
@@ -59,14 +57,19 @@ async def run(config: Config, *, assembled: Callable[[Config], AbstractAsyncCont
             if socket.metrics is not None:
                 await sinks.start(serve_metrics, socket.metrics, answer, name="metrics")
             await sinks.start(serve_control, socket.socket, int(socket.mode, 8), answer, name="status")
-            if config.serve.enabled:
+            if config.serve.enabled and "serve" in config.roles:
                 await sinks.start(serve, config, name="serve")
             async with trio.open_nursery() as publishers:
                 async with trio.open_nursery() as sources:
                     await sources.start(_end_on_signal, sources.cancel_scope, name="signals")
-                    alarm = _alarm(parts)
-                    await _start_sources(parts, sources, health, bell, alarm)
-                    _start_publishers(parts, publishers, printing, health, alarm)
+                    if parts.sharing.fleet is not None:
+                        await publishers.start(parts.sharing.fleet.keep, bell.ring, health.tell, name="fleet")
+                    if "probe" in config.roles:
+                        await _start_probing(parts, sources, publishers, health, bell)
+                    if "collect" in config.roles:
+                        await _start_collecting(parts, sources, bell)
+                    if "publish" in config.roles:
+                        await _start_publishing(parts, publishers, health)
                     vitals = Vitals(parts, health)
                     notify("READY=1")
                     sources.start_soon(feed_watchdog, vitals.pulse, vitals.describe, name="watchdog")
@@ -77,13 +80,13 @@ async def run(config: Config, *, assembled: Callable[[Config], AbstractAsyncCont
             sinks.cancel_scope.deadline = trio.current_time() + min(1.0, seconds(config.drain))
 
 
-async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, bell: Bell, alarm: Alarm | None) -> None:
-    def on_new(watch: Watch) -> None:
-        _keep(parts, watch)
-        bell.ring()
-
+async def _start_probing(
+    parts: Parts, sources: trio.Nursery, publishers: trio.Nursery, health: Health, bell: Bell
+) -> None:
+    alarm = _alarm(parts)
+    if alarm is not None:
+        publishers.start_soon(alarm.tell, parts.clock, health.tell, name="critical names")
     await sources.start(watch_resolvers, parts, health, name="quad9 self-test")
-    sources.start_soon(thin_history, parts, name="thin history")
 
     async def on_round(checked: Checked) -> None:
         await health.count(checked)
@@ -91,7 +94,7 @@ async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, be
             await alarm.consider(checked)
 
     on_trouble = partial(health.tell, "store")
-    collaborators = (parts.window, parts.store, parts.prober, parts.clock, parts.judge, parts.listing_of)
+    collaborators = (parts.window, parts.sharing.records, parts.prober, parts.clock, parts.judge, parts.listing_of)
     duty = Duty(*collaborators, on_round, on_trouble)
 
     async def probe() -> None:
@@ -102,25 +105,34 @@ async def _start_sources(parts: Parts, sources: trio.Nursery, health: Health, be
         await probe_due(duty, concurrency=parts.config.validation.concurrency, bell=bell)
 
     sources.start_soon(probe, name="probe due")
+
+
+async def _start_collecting(parts: Parts, sources: trio.Nursery, bell: Bell) -> None:
+    def on_new(watch: Watch) -> None:
+        _keep(parts, watch)
+        bell.ring()
+
+    alone = parts.sharing.alone
+    sources.start_soon(alone, "thin history", partial(thin_history, parts), name="thin history")
     for spec in parts.feeds:
-        names = parts.names_of(spec.name)
-        await sources.start(follow, spec, parts.store, parts.http, names, parts.clock, on_new, name=f"feed {spec.name}")
+        names, name = parts.names_of(spec.name), f"feed {spec.name}"
+        visits = partial(follow, spec, parts.store, parts.http, names, parts.clock, on_new)
+        await sources.start(alone, name, visits, name=name)
 
 
-def _start_publishers(
-    parts: Parts, publishers: trio.Nursery, printing: Press, health: Health, alarm: Alarm | None
-) -> None:
-    clock, tell = parts.clock, health.tell
+async def _start_publishing(parts: Parts, publishers: trio.Nursery, health: Health) -> None:
+    printing = press(parts.config, await parts.sharing.surrogates())
+    printing = msgspec.structs.replace(printing, judge=parts.judge)
+    alone, clock, tell = parts.sharing.alone, parts.clock, health.tell
+    if parts.tranco is not None and "probe" not in parts.config.roles:  # a snapshot names the list it was judged by
+        publishers.start_soon(refresh_tranco, parts, health, name="tranco")
     for tld in parts.tlds:
-
-        async def today(tld: Any = tld) -> Any:
-            return await parts.today(tld)
-
-        publishers.start_soon(publish_daily, printing, parts.store, tld, clock, today, tell, name=f"publish {tld.name}")
+        today = partial(parts.today, tld)
+        publish = partial(publish_daily, printing, parts.store, tld, clock, today, tell)
+        publishers.start_soon(alone, f"publish {tld.name}", publish, name=f"publish {tld.name}")
         if parts.config.mail.host is not None and tld.managers:
-            publishers.start_soon(mail_reports, parts.config, tld, clock, tell, name=f"mail {tld.name}")
-    if alarm is not None:
-        publishers.start_soon(alarm.tell, clock, tell, name="critical names")
+            mail = partial(mail_reports, parts.config, tld, clock, tell)
+            publishers.start_soon(alone, f"mail {tld.name}", mail, name=f"mail {tld.name}")
 
 
 def _alarm(parts: Parts) -> Alarm | None:

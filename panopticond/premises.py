@@ -19,9 +19,19 @@ from panopticond.shared.errors import ConfigurationError, PanopticonError
 def furnish(config: Config) -> None:
     """Make the store's directory (0700), an empty store (0600) and the repository's root where they are not yet.
 
-    An existing store is closed to others. ConfigurationError when the system refuses.
+    An existing store is closed to others; one in PostgreSQL stands elsewhere. ConfigurationError when the system
+    refuses.
     """
-    store, root = Path(config.store.path), Path(config.publish.root)
+    if config.store.url is None:
+        _furnish_store(Path(config.store.path))
+    root = Path(config.publish.root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError([f"publish.root: {root}: cannot be made: {_reason(error)}"]) from error
+
+
+def _furnish_store(store: Path) -> None:
     try:
         store.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(store, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -31,15 +41,17 @@ def furnish(config: Config) -> None:
             os.close(handle)
     except (OSError, ValueError) as error:
         raise ConfigurationError([f"store.path: {store}: cannot be made: {_reason(error)}"]) from error
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError([f"publish.root: {root}: cannot be made: {_reason(error)}"]) from error
 
 
 @contextlib.contextmanager
 def only_one(config: Config) -> Iterator[None]:
-    """Hold ``<store>.lock`` (flock(2)) while the daemon runs; PanopticonError when another one holds it."""
+    """Hold ``<store>.lock`` (flock(2)) while the daemon runs; PanopticonError when another one holds it.
+
+    A PostgreSQL store is there for many: nothing is held.
+    """
+    if config.store.url is not None:
+        yield
+        return
     path = Path(f"{config.store.path}.lock")
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -20,11 +20,11 @@ from panopticond.components import unchecked
 from panopticond.judge.listing import listing_of as judge_listing
 from panopticond.judge.registration import began, since_registration
 from panopticond.judge.verdict import CONTENT_SPREAD, Listing
-from panopticond.model import Absence, DomainRecord, Observation, Round, Subject, Trust, Verdict
+from panopticond.model import Absence, DomainRecord, Observation, Round, Scope, Subject, Trust, Verdict
 from panopticond.probe.owner import regrouped
 from panopticond.probe.round import Extras
 from panopticond.shared.errors import StoreError
-from panopticond.store.interface import Standing, Store
+from panopticond.store.interface import LeaseLostError, Standing
 from panopticond.window import Window, worth_asking
 
 HISTORY = dt.timedelta(days=8)
@@ -45,6 +45,36 @@ class PolicyClock(Protocol):
 
     def now(self) -> dt.datetime:
         """Policy time now, UTC."""
+        ...
+
+
+class Records(Protocol):
+    """``panopticond.store.interface.Store``, as far as the loop needs it."""
+
+    async def standing(self, indicator_id: int) -> Standing:
+        """One indicator as it stands."""
+        ...
+
+    async def rounds(self, indicator_id: int, since: dt.datetime | None = None) -> list[Round]:
+        """Its retained rounds, oldest first; the first validated round is always among them."""
+        ...
+
+    async def record_round(
+        self, indicator_id: int, round_: Round, verdict: Verdict, began: dt.datetime | None = None
+    ) -> None:
+        """One round and the verdict it led to; LeaseLostError when another host has made it meanwhile."""
+        ...
+
+    async def regroup(self, indicator_id: int, domain: str, scope: Scope) -> None:
+        """Keep an indicator under the registered domain a referral proved."""
+        ...
+
+    async def domain(self, domain: str) -> DomainRecord | None:
+        """What is known of a registered domain."""
+        ...
+
+    async def record_domain(self, record: DomainRecord) -> None:
+        """Replace what is known of a registered domain."""
         ...
 
 
@@ -97,7 +127,7 @@ class Duty(msgspec.Struct, frozen=True):
     """The collaborators of the loop."""
 
     window: Window
-    store: Store
+    store: Records
     prober: Rounds
     clock: PolicyClock
     judge: Callable[[Subject, Sequence[Round], Listing], Verdict]
@@ -128,6 +158,9 @@ async def probe_due(
         try:
             await check_once(duty, indicator_id)
             trouble.over()
+        except LeaseLostError as error:
+            log.warning("%s", error)
+            duty.window.forget(indicator_id)
         except StoreError as error:
             trouble.met(error, indicator_id)
         finally:
@@ -213,7 +246,7 @@ async def check_once(duty: Duty, indicator_id: int) -> Checked | None:
     return checked
 
 
-async def _regroup(store: Store, subject: Subject, domain: DomainRecord) -> tuple[Subject, DomainRecord]:
+async def _regroup(store: Records, subject: Subject, domain: DomainRecord) -> tuple[Subject, DomainRecord]:
     """The referral proved another registered domain: keep the indicator under it, beside what is known of it."""
     moved = regrouped(subject, domain.domain)
     log.info("indicator %d belongs to %s by the referral, not to %s", subject.id, moved.domain, subject.domain)

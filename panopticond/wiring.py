@@ -11,7 +11,6 @@ import datetime as dt
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
@@ -38,10 +37,12 @@ from panopticond.shared.clock import Clock
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy, zones_of
 from panopticond.shared.settings import seconds
+from panopticond.sharing import Sharing, sharing
 from panopticond.snapshot.licences import FeedFacts
 from panopticond.snapshot.publish import Today
 from panopticond.store.interface import Standing
-from panopticond.store.sqlite import SqliteStore, open_store
+from panopticond.store.methods import SqlStore
+from panopticond.store.opening import open_configured
 from panopticond.window import Window
 
 USER_AGENT = f"panopticond/{__version__} (+domain-abuse validation for ccTLD registries)"
@@ -53,7 +54,7 @@ class Parts(msgspec.Struct, frozen=True):
     config: Config
     tlds: tuple[Tld, ...]
     clock: Clock
-    store: SqliteStore
+    store: SqlStore
     http: Http
     names: Names
     feeds: tuple[FeedSpec, ...]
@@ -64,6 +65,7 @@ class Parts(msgspec.Struct, frozen=True):
     tranco: Tranco | None
     webrisk: WebRisk | None
     window: Window
+    sharing: Sharing
     judge: Callable[[Subject, Sequence[Round], Listing], Verdict]
     """The judge of rounds; :class:`Mistrials` unless the lab has put a wrong one in its place."""
     listing_of: Callable[[Standing], Listing]
@@ -103,10 +105,11 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
     http = Http(USER_AGENT)
     guard = Guard(config.validation.allow_networks)
     async with contextlib.AsyncExitStack() as stack:
-        store = await stack.enter_async_context(await open_store(Path(config.store.path)))
-        to_authorities = await stack.enter_async_context(_dns(config, config.dns.rate_per_server))
-        plain = await stack.enter_async_context(_dns(config, config.quad9.rate))
-        to_resolvers = await stack.enter_async_context(_streams(config, plain, http))
+        store = await stack.enter_async_context(await open_configured(config.store))
+        shared = sharing(config, store, clock)
+        to_authorities = await stack.enter_async_context(_dns(config, "dns", config.dns.rate_per_server, shared))
+        plain = await stack.enter_async_context(_dns(config, "quad9", config.quad9.rate, shared))
+        to_resolvers = await stack.enter_async_context(_streams(config, plain, http, shared))
         resolvers = Resolvers(
             to_resolvers,
             filtered=config.quad9.filtered,
@@ -116,19 +119,17 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
             canary=config.quad9.blocked_canary,
         )
         tranco = _tranco(config, http)
-        webrisk = _webrisk(config, http)
+        webrisk = _webrisk(config, http, shared)
         probes = Probes(
             delegation=_delegations(config, served, to_authorities, guard),
             address=resolvers,
             quad9=resolvers if config.quad9.enabled else None,
-            web=_web(config, guard, resolvers, names, clock),
+            web=_web(config, guard, resolvers, names, clock, shared),
             webrisk=webrisk,
             tranco=tranco,
-            registration=_registrations(config, served, http),
+            registration=_registrations(config, served, http, shared),
         )
-        plans = {str(tld.name): TldPlan(_vantages(config, tld), tld.hold_page) for tld in served}
         absences = {spec.name: spec.absence for spec in feeds}
-        critical = frozenset(name.lower() for tld in served for name in tld.critical)
         yield Parts(
             config=config,
             tlds=served,
@@ -142,17 +143,22 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
             resolvers=resolvers,
             prober=Prober(
                 probes,
-                plans,
+                {str(tld.name): TldPlan(_vantages(config, tld), tld.hold_page) for tld in served},
                 must_not_fetch=must_not_fetch,
                 every=_every(config),
                 registered_domain=names.registered_domain,
             ),
             tranco=tranco,
             webrisk=webrisk,
-            window=_window(config),
+            window=shared.window,
+            sharing=shared,
             judge=Mistrials(partial(judge, popular_rank=config.tranco.popular_rank)),
-            listing_of=partial(_listing, absences=absences, critical=critical),
+            listing_of=partial(_listing, absences=absences, critical=_critical(served)),
         )
+
+
+def _critical(served: Sequence[Tld]) -> frozenset[str]:
+    return frozenset(name.lower() for tld in served for name in tld.critical)
 
 
 def policy(tld: Tld) -> TldPolicy:
@@ -167,21 +173,25 @@ def _listing(standing: Standing, *, absences: Mapping[str, Absence], critical: f
     return listing_of(standing.sightings, absences, decision=standing.decision, critical=on_list)
 
 
-def _dns(config: Config, rate: float) -> DnsClient:
-    return DnsClient(rate_per_server=rate, timeout_seconds=seconds(config.dns.timeout), attempts=config.dns.attempts)
+def _dns(config: Config, name: str, rate: float, shared: Sharing) -> DnsClient:
+    timeout = seconds(config.dns.timeout)
+    return DnsClient(
+        rate_per_server=rate, timeout_seconds=timeout, attempts=config.dns.attempts, rate=shared.rate(name, rate)
+    )
 
 
-def _window(config: Config) -> Window:
-    validation = config.validation
-    return Window(seconds(validation.window), validation.checks_per_window, seconds(validation.first_check_within))
-
-
-def _streams(config: Config, plain: DnsClient, http: Http) -> Streams:
+def _streams(config: Config, plain: DnsClient, http: Http, shared: Sharing) -> Streams:
     timeout, quad9 = seconds(config.dns.timeout), config.quad9
     trust = ssl.create_default_context(cafile=quad9.ca_file) if quad9.ca_file else None
     web = Http(USER_AGENT, verify=trust) if trust else http
     return Streams(
-        plain, web, rate_per_server=quad9.rate, timeout_seconds=timeout, attempts=config.dns.attempts, tls=trust
+        plain,
+        web,
+        rate_per_server=quad9.rate,
+        timeout_seconds=timeout,
+        attempts=config.dns.attempts,
+        tls=trust,
+        rate=shared.rate("quad9", quad9.rate),
     )
 
 
@@ -200,7 +210,7 @@ def _delegations(config: Config, served: Sequence[Tld], client: DnsClient, guard
     return Delegations(client, policies, roots=config.dns.roots, guard=guard, wildcard_test_seconds=every)
 
 
-def _web(config: Config, guard: Guard, resolvers: Resolvers, names: Names, clock: Clock) -> WebProber:
+def _web(config: Config, guard: Guard, resolvers: Resolvers, names: Names, clock: Clock, shared: Sharing) -> WebProber:
     vantages = [
         web_vantage(
             name=vantage.name,
@@ -227,7 +237,12 @@ def _web(config: Config, guard: Guard, resolvers: Resolvers, names: Names, clock
         per_host_seconds=validation.per_host_seconds,
     )
     return WebProber(
-        vantages, guard=guard, resolve=resolve_host, registered_domain=names.registered_domain, limits=limits
+        vantages,
+        guard=guard,
+        resolve=resolve_host,
+        registered_domain=names.registered_domain,
+        limits=limits,
+        pace=shared.pace,
     )
 
 
@@ -253,7 +268,7 @@ def _tranco(config: Config, http: Http) -> Tranco | None:
     return Tranco(http, url=settings.url, id_url=settings.id_url, every=every) if settings.enabled else None
 
 
-def _webrisk(config: Config, http: Http) -> WebRisk | None:
+def _webrisk(config: Config, http: Http, shared: Sharing) -> WebRisk | None:
     settings = config.webrisk
     if settings.key_file is None:
         return None
@@ -263,11 +278,14 @@ def _webrisk(config: Config, http: Http) -> WebRisk | None:
         url=settings.url,
         daily_budget=settings.daily_budget,
         rate_per_second=settings.rate,
+        rate=shared.rate("webrisk", settings.rate),
+        spend=shared.spend,
     )
 
 
-def _registrations(config: Config, served: Sequence[Tld], http: Http) -> Registrations | None:
+def _registrations(config: Config, served: Sequence[Tld], http: Http, shared: Sharing) -> Registrations | None:
     if not config.registration.enabled:
         return None
+    rate = config.registration.rate
     servers = {str(tld.name): RdapServer(tld.rdap.url, tld.rdap.authoritative) for tld in served if tld.rdap.url}
-    return Registrations(http, servers, rate_per_second=config.registration.rate)
+    return Registrations(http, servers, rate_per_second=rate, rate=shared.rate("rdap", rate))

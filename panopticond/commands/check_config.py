@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.minisign import SecretKey
 from panopticond.shared.settings import convert, read_toml
 from panopticond.shared.values import folder_fault, is_file, secret_fault
+from panopticond.store.opening import EXTRA
 
 
 def check_config(path: Path) -> str:
@@ -31,16 +33,21 @@ def checked(path: Path) -> Config:
 
 def on_this_host(config: Config) -> list[str]:
     """What is wrong with the configuration here: feeds, secrets, keys, where it serves and what it may write."""
-    problems = [*_feeds(config), *check_serve(config)] if config.serve.enabled else _feeds(config)
+    serves = config.serve.enabled and "serve" in config.roles
+    problems = [*_feeds(config), *check_serve(config)] if serves else _feeds(config)
     problems += [f"{key}: {fault}" for key, path in _secrets(config) if (fault := secret_fault(path))]
     for key in ("secret_key_file", "next_secret_key_file"):
-        if (named := getattr(config.publish, key)) is not None:
+        if "publish" in config.roles and (named := getattr(config.publish, key)) is not None:
             problems += _signing_key(f"publish.{key}", named)
     if config.serve.key_file is not None:
         # distributions give a group of daemons the keys of TLS: only the world must not read them
         fault = secret_fault(config.serve.key_file, mask=0o007)
         problems += [f"serve.key_file: {fault}"] if fault else []
-    folders = {"store.path": Path(config.store.path).parent, "publish.root": Path(config.publish.root)}
+    folders = {"publish.root": Path(config.publish.root)} if "publish" in config.roles else {}
+    if config.store.url is None:
+        folders["store.path"] = Path(config.store.path).parent
+    elif importlib.util.find_spec("psycopg") is None:
+        problems.append(f"store.url: {EXTRA}")
     return problems + [f"{key}: {fault}" for key, folder in folders.items() if (fault := folder_fault(folder))]
 
 
@@ -56,7 +63,11 @@ def _feeds(config: Config) -> list[str]:
 
 def _secrets(config: Config) -> Iterator[tuple[str, str]]:
     """Every secret file by its key; a vantage's only where it is there, since the rules tell of one that is not."""
-    named = [("webrisk.key_file", config.webrisk.key_file), ("mail.password_file", config.mail.password_file)]
+    named = [
+        ("store.password_file", config.store.password_file),
+        ("webrisk.key_file", config.webrisk.key_file),
+        ("mail.password_file", config.mail.password_file),
+    ]
     named += [(f"feed[{at}].key_file", feed.key_file) for at, feed in enumerate(config.feed)]
     named += [
         (f"tld[{at}].accounts[{number}].password_file", account.password_file)

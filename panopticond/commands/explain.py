@@ -6,7 +6,6 @@ Reads the store beside a running daemon; decides nothing. Pure formatting below,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from panopticond.commands.class_facts import class_lines
 from panopticond.config import Config, tlds
@@ -17,7 +16,7 @@ from panopticond.shared.clock import rfc3339
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.names import Names
 from panopticond.store.interface import Standing
-from panopticond.store.sqlite import open_store
+from panopticond.store.opening import open_configured
 from panopticond.wiring import policy
 
 RULES: Mapping[str, str] = {
@@ -41,7 +40,7 @@ RULES: Mapping[str, str] = {
 
 async def explain(config: Config, text: str) -> str:
     """The whole case for a URI, host or domain; PanopticonError when nothing is known of it."""
-    store = await open_store(Path(config.store.path))
+    store = await open_configured(config.store)
     try:
         standings = await store.find(_key(text)) or await store.find(text.strip().lower())
         if not standings:

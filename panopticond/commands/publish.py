@@ -11,8 +11,8 @@ from panopticond.wiring import assemble
 
 async def publish(config: Config, name: str) -> str:
     """Publish one TLD now; the serial and where it stands."""
-    printing = press(config)
     async with assemble(config) as parts:
+        printing = press(config, await parts.sharing.surrogates())
         tld = next((tld for tld in parts.tlds if tld.name == name.lower().lstrip(".")), None)
         if tld is None:
             raise ConfigurationError([f"--tld: .{name} is not among the served TLDs"])

@@ -7,7 +7,6 @@ is still probed, stored and published with the decision beside it; it only cause
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -18,7 +17,7 @@ from panopticond.model import public_id
 from panopticond.shared.clock import Clock, rfc3339
 from panopticond.shared.errors import PanopticonError
 from panopticond.store.interface import Standing
-from panopticond.store.sqlite import open_store
+from panopticond.store.opening import open_configured
 
 Decision = Literal["confirm", "dismiss"]
 
@@ -38,7 +37,7 @@ class Matter(msgspec.Struct, frozen=True):
 async def matters(config: Config, *, decided: bool = False) -> list[Matter]:
     """What waits for a person in every served TLD; with ``decided`` also what a person has decided already."""
     found: list[Matter] = []
-    async with await open_store(Path(config.store.path)) as store:
+    async with await open_configured(config.store) as store:
         for tld in tlds(config):
             standings: AsyncIterator[Standing] = store.standings(str(tld.name))
             async for standing in standings:
@@ -68,7 +67,7 @@ def why(standing: Standing) -> tuple[str, ...]:
 async def decide(config: Config, text: str, decision: Decision) -> str:
     """Keep a decision on one indicator, by its id or URI; PanopticonError when none or several are meant."""
     clock = Clock.from_settings(config.clock, lab=config.lab)
-    async with await open_store(Path(config.store.path)) as store:
+    async with await open_configured(config.store) as store:
         standings = await store.find(text)
         if not standings:
             raise PanopticonError(f"{text}: no such indicator; panopticond review list prints the ids")

@@ -31,7 +31,7 @@ from panopticond.probe.dnswire import (
     question_end,
     unpack,
 )
-from panopticond.shared.ratelimit import Buckets
+from panopticond.shared.ratelimit import Buckets, Rate
 
 _NO_EDNS_SECONDS = 3600.0
 _SERVERS_LIMIT = 4096
@@ -70,13 +70,16 @@ class DnsClient:
 
     ``rate_per_server`` is packets a real second and server (``inf``: no limit), ``timeout_seconds`` real seconds an
     attempt, ``attempts`` packets a query at most; a query's socket time is bounded by (attempts + 1) time-outs, and
-    waiting for its turn under the rate comes on top.
+    waiting for its turn under the rate comes on top. ``rate`` stands in for our own buckets where hosts share one.
     """
 
-    def __init__(self, *, rate_per_server: float, timeout_seconds: float, attempts: int) -> None:
+    def __init__(
+        self, *, rate_per_server: float, timeout_seconds: float, attempts: int, rate: Rate | None = None
+    ) -> None:
         self.timeout_seconds = timeout_seconds
         self.attempts = max(1, attempts)
-        self._buckets = Buckets(rate_per_server, burst=max(1.0, min(rate_per_server, 10.0)))
+        burst = max(1.0, min(rate_per_server, 10.0))
+        self._buckets = rate if rate is not None else Buckets(rate_per_server, burst)
         self._servers: dict[str, Server] = {}
         self._dice = Dice()
         self._waiting: dict[Waiting, None] = {}  # oldest first, which all waiting equally long is the first to end

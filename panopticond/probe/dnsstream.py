@@ -22,7 +22,7 @@ from panopticond.probe.dnssocket import fits, reason_of
 from panopticond.probe.dnswire import KINDS, Message, WireError, encode_name, pack_query, unpack
 from panopticond.shared.errors import FetchError
 from panopticond.shared.http import Http
-from panopticond.shared.ratelimit import Buckets
+from panopticond.shared.ratelimit import Buckets, Rate
 
 IDLE_CONNECTIONS = 4
 ANSWER_BYTES = 65_535
@@ -50,11 +50,16 @@ class Streams:
         timeout_seconds: float,
         attempts: int,
         tls: ssl.SSLContext | None = None,
+        rate: Rate | None = None,
     ) -> None:
-        """``rate_per_server`` is queries a real second; ``tls`` the trust for ``tls://``, the system's by default."""
+        """``rate_per_server`` is queries a real second; ``tls`` the trust for ``tls://``, the system's by default.
+
+        ``rate`` stands in for our own buckets where several hosts share one.
+        """
         self._plain, self._http = plain, http
         self._timeout_seconds, self._attempts = timeout_seconds, attempts
-        self._buckets = Buckets(rate_per_server, burst=max(1.0, min(rate_per_server, 10.0)))
+        burst = max(1.0, min(rate_per_server, 10.0))
+        self._buckets = rate if rate is not None else Buckets(rate_per_server, burst)
         self._tls = tls
         self._idle: dict[str, list[trio.abc.Stream]] = {}
 

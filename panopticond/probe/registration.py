@@ -17,7 +17,7 @@ import trio
 from panopticond.model import Observation
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.http import Http
-from panopticond.shared.ratelimit import Buckets
+from panopticond.shared.ratelimit import Buckets, Rate
 from panopticond.shared.rdap import RdapProblem, fetch_domain
 
 DEADLINE_SECONDS = 20.0
@@ -38,11 +38,21 @@ class RdapServer(msgspec.Struct, frozen=True):
 class Registrations:
     """Asks the RDAP server of a domain's TLD, gently: a rate and a small concurrency for each server."""
 
-    def __init__(self, http: Http, servers: Mapping[str, RdapServer], *, rate_per_second: float = 1.0) -> None:
-        """``servers`` by TLD; a TLD without one is never asked. ``rate_per_second`` is real time, each server's."""
+    def __init__(
+        self,
+        http: Http,
+        servers: Mapping[str, RdapServer],
+        *,
+        rate_per_second: float = 1.0,
+        rate: Rate | None = None,
+    ) -> None:
+        """``servers`` by TLD; a TLD without one is never asked. ``rate_per_second`` is real time, each server's.
+
+        ``rate`` stands in for our own buckets where several hosts share one.
+        """
         self._http = http
         self._servers = dict(servers)
-        self._buckets = Buckets(rate_per_second)
+        self._buckets = rate if rate is not None else Buckets(rate_per_second)
         self._slots: dict[str, trio.CapacityLimiter] = {}
         self._wait_until: dict[str, float] = {}
 

@@ -25,7 +25,7 @@ from panopticond.probe.webtls import probing_context, validity
 from panopticond.probe.weburi import is_address, location_of, random_sibling, target_of, twin_of
 from panopticond.probe.webvantage import WebVantage, web_vantage
 from panopticond.probe.webwire import Reply, Target, Wire, WireError
-from panopticond.shared.ratelimit import Buckets
+from panopticond.shared.ratelimit import Buckets, Rate
 
 __all__ = ["Resolve", "WebGuard", "WebLimits", "WebProber", "WebVantage", "twin_of", "web_vantage"]
 
@@ -74,7 +74,9 @@ class WebProber:
         registered_domain: Callable[[str], str | None],
         limits: WebLimits | None = None,
         user_agent: str = USER_AGENT,
+        pace: Callable[[str, float, float], Rate] | None = None,
     ) -> None:
+        """``pace`` makes what keeps a rate (name, a second, burst), where several hosts share them."""
         self._limits = limits or WebLimits()
         self._vantages = {vantage.name: vantage for vantage in vantages}
         self._guard = guard
@@ -89,8 +91,10 @@ class WebProber:
         self._wire = wire
         self._control = Control(wire, resolve, self._limits)
         seconds = self._limits.per_host_seconds
-        self._by_host = Buckets(1.0 / seconds if seconds > 0 else float("inf"))
-        self._by_neighbours = Buckets(NEIGHBOURS / seconds if seconds > 0 else float("inf"), NEIGHBOURS)
+        rate = 1.0 / seconds if seconds > 0 else float("inf")
+        pace = pace or (lambda _, a_second, burst: Buckets(a_second, burst))
+        self._by_host = pace("web host", rate, 1.0)
+        self._by_neighbours = pace("web neighbours", rate * NEIGHBOURS, NEIGHBOURS)
 
     @property
     def vantages(self) -> tuple[WebVantage, ...]:

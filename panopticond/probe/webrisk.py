@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -19,7 +20,7 @@ from panopticond.probe.webrisk_canonical import canonical
 from panopticond.shared.clock import parse_rfc3339, rfc3339
 from panopticond.shared.errors import ConfigurationError, FetchError
 from panopticond.shared.http import Http
-from panopticond.shared.ratelimit import Buckets
+from panopticond.shared.ratelimit import Buckets, Rate
 
 THREAT_TYPES = ("MALWARE", "SOCIAL_ENGINEERING", "UNWANTED_SOFTWARE")
 DEADLINE_SECONDS = 15.0
@@ -50,13 +51,20 @@ class WebRisk:
         daily_budget: int = 3000,
         rate_per_second: float = 10.0,
         pause: dt.timedelta = PAUSE,
+        rate: Rate | None = None,
+        spend: Callable[[dt.date, int], Awaitable[bool]] | None = None,
     ) -> None:
-        """Without a ``key_file`` nothing is asked; ConfigurationError when it cannot be read or is empty."""
+        """Without a ``key_file`` nothing is asked; ConfigurationError when it cannot be read or is empty.
+
+        Where several hosts share them, ``rate`` stands in for our own buckets and ``spend`` takes one call of a day's
+        budget, or says that none is left.
+        """
         self._http = http
         self._key = _read_key(key_file) if key_file is not None else None
         self._url = f"{url.rstrip('/')}/v1/uris:search"
         self._budget = daily_budget
-        self._buckets = Buckets(rate_per_second)
+        self._buckets = rate if rate is not None else Buckets(rate_per_second)
+        self._spend = spend
         self._pause = pause
         self._paused_until: dt.datetime | None = None
         self._paused_reason = ""
@@ -69,6 +77,8 @@ class WebRisk:
         refused = self._refused(asked, now)
         if refused is not None or asked is None:
             return _indeterminate(uri, now, refused or "malformed")
+        if self._spend is not None and not await self._spend(now.date(), self._budget):
+            return _indeterminate(uri, now, "budget")
         self.used += 1
         await self._buckets.take("")
         query = urlencode([*(("threatTypes", kind) for kind in THREAT_TYPES), ("uri", asked)])

@@ -6,9 +6,19 @@ Beside every probe: a caller takes a token for its key before each packet or req
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import trio
 
 _SWEEP_FLOOR = 1024
+
+
+class Rate(Protocol):
+    """How fast each key may be asked: these buckets, or those that several hosts share."""
+
+    async def take(self, key: str) -> None:
+        """Wait until a token for ``key`` is due and take it."""
+        ...
 
 
 class Buckets:

@@ -120,6 +120,19 @@ def proxy_fault(text: str) -> str | None:
     return "must read http://host:port; credentials go to credentials_file"
 
 
+def database_fault(text: str) -> str | None:
+    """No ``postgresql://`` URL, or one with a password in it: URLs are printed, passwords are not."""
+    scheme, _, rest = text.partition("://")
+    if scheme not in ("postgresql", "postgres"):
+        return "must begin with postgresql://"
+    if not text.isprintable() or " " in text:
+        return "holds a character no URL has; write it percent-encoded"
+    user = rest.partition("/")[0].rpartition("@")[0]
+    if ":" in user or "password=" in rest.lower():
+        return "holds a password; put it in password_file or in libpq's own places"
+    return None
+
+
 def authority_fault(path: str) -> str | None:
     """No file of certificates (PEM) by which a server could be proven."""
     try:

@@ -52,13 +52,16 @@ class Press(msgspec.Struct, frozen=True):
         return tuple(key.public for key in (self.key, self.next_key) if key is not None)
 
 
-def press(config: Config) -> Press:
-    """The press a configuration describes; reads the secret key, makes the surrogates' key on first use."""
+def press(config: Config, surrogates: bytes | None = None) -> Press:
+    """The press a configuration describes; reads the secret key, makes the surrogates' key on first use.
+
+    ``surrogates`` is that key where many hosts share it; else it stands in a file beside the store.
+    """
     validation = config.validation
     return Press(
         root=Path(config.publish.root),
         key=SecretKey.read(Path(config.publish.secret_key_file)),
-        veil=Veil(_surrogate_key(Path(config.store.path).with_name("surrogates.key"))),
+        veil=Veil(surrogates or _surrogate_key(Path(config.store.path).with_name("surrogates.key"))),
         expires=dt.timedelta(seconds=seconds(config.publish.expires)),
         keep=config.publish.keep,
         check_interval=dt.timedelta(seconds=seconds(validation.window) / validation.checks_per_window),

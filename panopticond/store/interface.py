@@ -14,6 +14,15 @@ import msgspec
 
 from panopticond.model import DomainRecord as DomainRecord  # noqa: PLC0414 - it is a word of this interface too
 from panopticond.model import Incident, Indicator, Round, Scope, Sighting, Subject, Threat, Verdict
+from panopticond.shared.errors import PanopticonError, StoreError
+
+
+class AwayError(StoreError):
+    """The database does not answer, or not for us just now; it may be back, and nothing that was kept is lost."""
+
+
+class LeaseLostError(PanopticonError):
+    """A check's lease went to another host before its result came: the result is dropped, the other's counts."""
 
 
 class FeedHealth(msgspec.Struct, frozen=True):

@@ -8,8 +8,10 @@ from libpq's own places and stand in no sentence of ours.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -23,8 +25,12 @@ from psycopg.adapt import Dumper
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.raw_cursor import RawCursor
 
+from panopticond.model import Indicator
 from panopticond.shared.errors import StoreError
+from panopticond.store import hosts, listing, plan
+from panopticond.store.interface import AwayError, Watch
 from panopticond.store.methods import SqlStore
+from panopticond.store.rows import watch_of
 from panopticond.store.schema import migrate
 from panopticond.store.sql import Dialect, Row, Sql, first, numbered
 
@@ -172,7 +178,7 @@ class PostgresEngine:
                     _log.warning("%s; trying again", sentence)
                 self.trouble = sentence
                 if trio.current_time() + wait > deadline or _final(error):
-                    raise StoreError(f"{sentence}; see [store] url, or wait until the server is back") from error
+                    raise AwayError(f"{sentence}; see [store] url, or wait until the server is back") from error
             else:
                 self.trouble = ""
                 return found
@@ -220,6 +226,35 @@ class PostgresStore(SqlStore):
     def __init__(self, engine: PostgresEngine, secret: bytes) -> None:
         super().__init__(engine, secret)
         self.engine = engine
+        self.planner: Callable[[Watch, dt.datetime], tuple[float, float]] | None = None
+        """When an indicator is first due, and its deadline: what the window says of a new one."""
+
+    async def plan_missing(self, now: dt.datetime) -> int:
+        """Plan some of what is watched and in no plan; returns how many, 0 once all are."""
+
+        def work(sql: Sql) -> int:
+            watches = [watch_of(row) for row in plan.unplanned(sql, 5000)]
+            if self.planner is not None:
+                plan.add(sql, [(watch.id, *self.planner(watch, now)) for watch in watches])
+            return len(watches)
+
+        return 0 if self.planner is None else await self.engine.transact(work)
+
+    async def secret(self, name: str) -> bytes:
+        """32 bytes that all hosts share by this name, drawn on first use."""
+        fresh = secrets.token_bytes(32)
+        return await self.engine.transact(lambda sql: hosts.shared_secret(sql, name, fresh))
+
+    async def record_listing(self, feed: str, seen: dt.datetime, batch: Sequence[Indicator]) -> list[Watch]:
+        """As every store does; what is new is planned for all hosts in the same transaction."""
+
+        def work(sql: Sql) -> list[Watch]:
+            watches = listing.record_listing(sql, self._secret, feed, seen, batch)
+            if self.planner is not None:
+                plan.add(sql, [(watch.id, *self.planner(watch, seen)) for watch in watches])
+            return watches
+
+        return await self.engine.transact(work)
 
 
 async def open_postgres(
