@@ -10,10 +10,8 @@ import functools
 import logging
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-
-import trio
 
 from arke import config, screen
 from panopticond import __version__
@@ -65,18 +63,24 @@ def _leaves(group: BaseExceptionGroup[BaseException] | None) -> list[BaseExcepti
     return found
 
 
+def _run_async(work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    import trio  # a tenth of a second, which the commands that scan and screen names have no use for
+
+    trio.run(work, *arguments)
+
+
 def _run(options: argparse.Namespace) -> None:
     from arke import commands
     from arke.main import run
 
-    trio.run(run, commands.checked(options.config))
+    _run_async(run, commands.checked(options.config))
 
 
 def _once(options: argparse.Namespace) -> None:
     from arke import commands
     from arke.main import once
 
-    trio.run(once, commands.checked(options.config))
+    _run_async(once, commands.checked(options.config))
 
 
 def _check_config(options: argparse.Namespace) -> None:
@@ -89,14 +93,14 @@ def _status(options: argparse.Namespace) -> None:
     from arke import commands
 
     socket = options.socket or config.read(options.config).status.socket
-    trio.run(functools.partial(commands.status, socket, as_json=options.json, watch=options.watch))
+    _run_async(functools.partial(commands.status, socket, as_json=options.json, watch=options.watch))
 
 
 def _verify(options: argparse.Namespace) -> None:
     from arke import commands
 
     settings = _optional(options)
-    trio.run(commands.verify, options.where, options.key, options.tld, settings)
+    _run_async(commands.verify, options.where, options.key, options.tld, settings)
 
 
 def _optional(options: argparse.Namespace) -> config.Config | None:
@@ -120,7 +124,7 @@ def _preview(options: argparse.Namespace) -> None:
     from arke import commands
 
     settings = config.read(options.config)
-    trio.run(commands.preview_command, settings, options.out or Path(settings.state) / "preview")
+    _run_async(commands.preview_command, settings, options.out or Path(settings.state) / "preview")
 
 
 def _queue(options: argparse.Namespace) -> None:
@@ -128,11 +132,11 @@ def _queue(options: argparse.Namespace) -> None:
 
     settings = config.read(options.config)
     if options.word == "list":
-        trio.run(functools.partial(commands.queue_list, settings, as_json=options.json))
+        _run_async(functools.partial(commands.queue_list, settings, as_json=options.json))
     elif options.id is None:
         raise ConfigurationError([f"arke queue {options.word}: needs an ID, as `arke queue list` shows it"])
     else:
-        trio.run(commands.queue_decide, settings, options.id, options.word)
+        _run_async(commands.queue_decide, settings, options.id, options.word)
 
 
 def _mosapi(options: argparse.Namespace) -> None:
@@ -140,9 +144,9 @@ def _mosapi(options: argparse.Namespace) -> None:
 
     settings = config.read(options.config)
     if options.word == "pull":
-        trio.run(icann.pull, settings, options.date, options.out)
+        _run_async(icann.pull, settings, options.date, options.out)
     else:
-        trio.run(functools.partial(icann.state, settings, as_json=options.json))
+        _run_async(functools.partial(icann.state, settings, as_json=options.json))
 
 
 def _reconcile(options: argparse.Namespace) -> None:
@@ -150,14 +154,14 @@ def _reconcile(options: argparse.Namespace) -> None:
 
     settings = config.read(options.config)
     asked = functools.partial(icann.reconcile, settings, options.date, as_json=options.json, dns=not options.no_dns)
-    trio.run(asked)
+    _run_async(asked)
 
 
 def _forget(options: argparse.Namespace) -> None:
     from arke import upkeep
 
     settings = config.read(options.config)
-    trio.run(functools.partial(upkeep.forget, settings, options.what, objection=options.objection))
+    _run_async(functools.partial(upkeep.forget, settings, options.what, objection=options.objection))
 
 
 def _bounce(options: argparse.Namespace) -> None:
@@ -165,20 +169,20 @@ def _bounce(options: argparse.Namespace) -> None:
     from arke.mail.bounce import SIZE_LIMIT_BYTES
 
     message = sys.stdin.buffer.read(SIZE_LIMIT_BYTES + 1)
-    trio.run(upkeep.bounce, config.read(options.config), message, options.recipient)
+    _run_async(upkeep.bounce, config.read(options.config), message, options.recipient)
 
 
 def _backup(options: argparse.Namespace) -> None:
     from arke import upkeep
 
-    trio.run(upkeep.backup, config.read(options.config), options.file)
+    _run_async(upkeep.backup, config.read(options.config), options.file)
 
 
 def _restore(options: argparse.Namespace) -> None:
     from arke import upkeep
 
     settings = config.read(options.config)
-    trio.run(functools.partial(upkeep.restore, settings, options.file, replace=options.replace))
+    _run_async(functools.partial(upkeep.restore, settings, options.file, replace=options.replace))
 
 
 def _review(options: argparse.Namespace) -> None:

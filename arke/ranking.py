@@ -12,6 +12,7 @@ import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import IO
 
 import msgspec
@@ -77,7 +78,7 @@ def review_list(
     generated = model.generated(names.keys()) if model is not None else {}
     every = [*names.values(), *(name for more in others.values() for name in more)]
     lists = {name: known[name] for name in every if name in known} if known else {}
-    earlier = before if isinstance(before, (set, frozenset, dict)) else frozenset(before or ())
+    earlier = before if isinstance(before, (AbstractSet, Mapping)) else frozenset(before or ())
     found = [
         _finding(
             name,

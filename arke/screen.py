@@ -7,10 +7,12 @@ opinion on one name. Neither needs a configuration, and the registry decides (de
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -63,6 +65,23 @@ def add_screen_arguments(parser: argparse.ArgumentParser) -> None:
 
 def scan_command(options: argparse.Namespace) -> None:
     """``arke scan``: the review list of a zone on standard output, warnings on standard error."""
+    with _uncollected():
+        _scan(options)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Hundreds of thousands of names that all stay are looked through for garbage again and again, in vain."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _scan(options: argparse.Namespace) -> None:
     zone = owners_of(options.zone)
     before = _earlier(options.before, zone) if options.before else None
     found = review_list(
@@ -109,9 +128,9 @@ def _protected(files: Sequence[Path]) -> Protected:
     return protected
 
 
-def _earlier(path: Path, zone: Mapping[str, tuple[str, ...]]) -> set[str]:
+def _earlier(path: Path, zone: Mapping[str, tuple[str, ...]]) -> Collection[str]:
     """The names of an earlier day; refused when they are of another TLD, for then every name would be new."""
-    earlier = set(owners_of(path))
+    earlier = owners_of(path).keys()
     if not earlier:
         print(f"arke: {path} holds no name: every name counts as new", file=sys.stderr)
     else:
