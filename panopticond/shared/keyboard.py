@@ -14,7 +14,7 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def neighbours(layouts: Iterable[str] = ("qwerty", "qwertz", "azerty")) -> dict[str, frozenset[str]]:
+def neighbours(layouts: Iterable[str] = tuple(LAYOUTS)) -> dict[str, frozenset[str]]:
     """By key, every key that touches it on one of the layouts; KeyError for a layout nobody has drawn."""
     found: dict[str, set[str]] = {}
     for layout in layouts:
