@@ -31,6 +31,7 @@ STOP_SECONDS = 10.0
 """A daemon that has not ended so long after SIGTERM has failed."""
 PUBLISH_SECONDS = 90.0
 DRAIN_SECONDS = 120.0
+"""Real seconds without any new mail after which arke is waited for no longer, though it still has some."""
 TELL_SECONDS = 10.0
 REPOSITORY = Path(__file__).parents[2]
 
@@ -170,12 +171,13 @@ class LabRun:
         """Wait until arke has taken the last snapshot and has nothing more to send, or goes quiet."""
         last = int(self.snapshots()[-1].name) if self.snapshots() else 0
         quiet_since, size = trio.current_time(), self.places.mails.stat().st_size
-        with trio.move_on_after(DRAIN_SECONDS):
+        with trio.move_on_after(DRAIN_SECONDS) as waiting:
             while True:
                 self.check_alive()
                 await trio.sleep(0.25)
                 if (now_size := self.places.mails.stat().st_size) != size:
                     quiet_since, size = trio.current_time(), now_size
+                    waiting.deadline = quiet_since + DRAIN_SECONDS
                 status = await self.arke_status()
                 busy = status is None or _busy(status, last)
                 if not busy and trio.current_time() - quiet_since >= QUIET_SECONDS:
