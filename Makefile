@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo replay lab-score soak test check format bench clean
+.PHONY: demo replay lab-score soak test check format bench clean deb wheel shiv onedir man try-debs
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(or $(PYTHON),python3) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -43,6 +43,18 @@ format: $(VENV)/ready
 
 bench: $(VENV)/ready
 	@$(BIN)/python -m tests.bench --only "$(ONLY)"
+
+# What is installed elsewhere: dist/ holds what the last of each made (docs/how-to/build-packages.md).
+PACK = PYTHONPATH=packaging:. $(BIN)/python -m packer
+
+deb wheel shiv onedir: $(VENV)/ready
+	@$(PACK) $@ --out dist
+
+man: $(VENV)/ready
+	@$(PACK) man --out dist/man
+
+try-debs: $(VENV)/ready
+	@$(PACK) try-debs dist
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-out replay-out lab-out soak-out
