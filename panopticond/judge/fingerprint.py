@@ -54,7 +54,7 @@ def _title_hash(title: str) -> str:
 def _shape_hash(body: bytes) -> str:
     start = body[:SHAPE_BYTES]
     names = _TAG.findall(start.lower())
-    shape = [name for name, _ in itertools.groupby(name for name in names if name not in _UNSTEADY)]
+    shape = [name for name, _ in itertools.groupby(itertools.filterfalse(_UNSTEADY.__contains__, names))]
     if shape:
         return _hash(b" ".join(shape))
     text = b" ".join(_BYTE_NUMBERS.sub(b"", start).split())

@@ -24,7 +24,7 @@ from panopticond.probe.webcontrol import Control, Resolve, WebLimits
 from panopticond.probe.webtls import probing_context, validity
 from panopticond.probe.weburi import is_address, location_of, random_sibling, target_of, twin_of
 from panopticond.probe.webvantage import WebVantage, web_vantage
-from panopticond.probe.webwire import Reply, Target, Wire, WireError
+from panopticond.probe.webwire import Kept, Reply, Target, Wire, WireError
 from panopticond.shared.ratelimit import Buckets, Rate
 
 __all__ = ["Resolve", "WebGuard", "WebLimits", "WebProber", "WebVantage", "twin_of", "web_vantage"]
@@ -32,6 +32,8 @@ __all__ = ["Resolve", "WebGuard", "WebLimits", "WebProber", "WebVantage", "twin_
 REDIRECTS = 5
 NEIGHBOURS = 4.0
 """How many hosts of one registered domain, or at one address, may be asked at the pace of one."""
+KEPT_SECONDS = 2.0
+"""A connection is not kept through a longer wait for our turn: it would take up the site's and the proxy's room."""
 USER_AGENT = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 )
@@ -118,6 +120,9 @@ class WebProber:
                 detail["twin"] = "1"
             found[target] = Observation("web", target, vantage, now, outcome, detail)
 
+        if len(targets) == 1:
+            await one(uri)
+            return (found[uri],)
         async with trio.open_nursery() as nursery:
             for target in targets:
                 nursery.start_soon(one, target, name=f"web {vantage}")
@@ -136,11 +141,22 @@ class WebProber:
         self, uri: str, domain: str, place: WebVantage, now: dt.datetime, hold_pages: Sequence[str]
     ) -> tuple[str, dict[str, str]]:
         """(outcome, detail) of one URI at one vantage."""
+        unfit = must_not_fetch(uri)
+        if unfit is not None:
+            return "not-probed", {"country": place.country, "reason": unfit}
+        kept = Kept()
+        try:
+            return await self._look_with(kept, uri, domain, place, now, hold_pages)
+        finally:
+            kept.close()
+
+    async def _look_with(
+        self, kept: Kept, uri: str, domain: str, place: WebVantage, now: dt.datetime, hold_pages: Sequence[str]
+    ) -> tuple[str, dict[str, str]]:
+        """One connection serves redirects within a site and the random path beside the page: one exit saw them all."""
         detail = {"country": place.country}
-        if must_not_fetch(uri) is not None:
-            return "not-probed", detail | {"reason": must_not_fetch(uri) or ""}
         began = trio.current_time()
-        visit = await self._visit(uri, place)
+        visit = await self._visit(uri, place, kept)
         detail["elapsed_ms"] = str(round((trio.current_time() - began) * 1000))
         if len(visit.chain) > 1:
             detail["chain"] = " ".join(visit.chain)
@@ -157,7 +173,7 @@ class WebProber:
         if judged.challenge:
             detail["challenge"] = judged.challenge
         if outcome == "live":
-            outcome, reason = await self._against_random_path(uri, domain, place, detail["fingerprint"])
+            outcome, reason = await self._against_random_path(kept, uri, domain, place, detail["fingerprint"])
         if reason:
             detail["reason"] = reason
         return outcome, detail
@@ -185,12 +201,14 @@ class WebProber:
             return domain
         return self._registered_domain(host) or host
 
-    async def _against_random_path(self, uri: str, domain: str, place: WebVantage, seen: str) -> tuple[str, str]:
+    async def _against_random_path(
+        self, kept: Kept, uri: str, domain: str, place: WebVantage, seen: str
+    ) -> tuple[str, str]:
         """(outcome, reason) of a page that looked live: the same page at a path nobody made is a soft 404."""
         other = random_sibling(uri)
         if other is None:
             return "live", ""
-        visit = await self._visit(other, place)
+        visit = await self._visit(other, place, kept)
         if visit.reply is None:
             # A site that breaks off only on the made-up path does not answer the same there; a proxy's fault is ours.
             return ("live", "") if visit.layer == "site" else ("indeterminate", f"baseline-{visit.reason}")
@@ -200,7 +218,7 @@ class WebProber:
         baseline = fingerprint(where, reply.status, title, len(reply.body), reply.body)
         return ("gone", "soft-404") if same_page(seen, baseline) else ("live", "")
 
-    async def _visit(self, uri: str, place: WebVantage) -> _Visit:
+    async def _visit(self, uri: str, place: WebVantage, kept: Kept) -> _Visit:
         """Follow a URI through at most five redirects, every hop vetted anew."""
         chain = [uri]
         deadline = trio.current_time() + self._limits.deadline_seconds
@@ -211,10 +229,10 @@ class WebProber:
                 if len(chain) > 1 and refused.startswith("guard-"):
                     outcome, refused = "gone", "redirect-forbidden"  # an answer of the site, though nowhere to follow
                 return _Visit(tuple(chain), outcome=outcome, reason=refused, layer="guard")
-            deadline += await self._turn(target, known, place)
+            deadline += await self._turn(target, known, place, kept)
             began = trio.current_time()
             try:
-                reply = await self._get(target, place, deadline)
+                reply = await self._get(target, place, deadline, kept)
             except WireError as error:
                 return await self._failed(error, chain, place, began)
             following = location_of(reply, chain[-1])
@@ -228,23 +246,33 @@ class WebProber:
                 return _Visit((*chain, following), reason="redirect-not-probed", layer="guard")
             chain.append(following)
 
-    async def _turn(self, target: Target, addresses: Sequence[str], place: WebVantage) -> float:
+    async def _turn(self, target: Target, addresses: Sequence[str], place: WebVantage, kept: Kept) -> float:
         """Wait until it is polite to ask: by host, registered domain and address; the seconds waited."""
         queued = trio.current_time()
-        await self._by_host.take(f"{place.name} {target.host}")
-        for neighbourhood in {self._registered_domain(target.host) or target.host, *addresses[:1]}:
-            await self._by_neighbours.take(f"{place.name} {neighbourhood}")
+        near = (self._registered_domain(target.host) or target.host, *addresses[:1])
+        if not kept.holds or not self._limits.per_host_seconds:
+            await self._places(target.host, near, place)
+            return trio.current_time() - queued
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kept.close_after, KEPT_SECONDS, name="web kept")
+            await self._places(target.host, near, place)
+            nursery.cancel_scope.cancel()
         return trio.current_time() - queued
 
-    async def _get(self, target: Target, place: WebVantage, deadline: float) -> Reply:
+    async def _places(self, host: str, near: Sequence[str], place: WebVantage) -> None:
+        await self._by_host.take(f"{place.name} {host}")
+        for neighbourhood in set(near):
+            await self._by_neighbours.take(f"{place.name} {neighbourhood}")
+
+    async def _get(self, target: Target, place: WebVantage, deadline: float, kept: Kept) -> Reply:
         """One GET; where sessions rotate, a failure is believed after a second try through another exit only."""
         try:
-            return await self._wire.get(target, place, deadline)
+            return await self._wire.get(target, place, deadline, kept)
         except WireError:
             if not place.rotates:
                 raise
         half = trio.current_time() + self._limits.deadline_seconds / 2
-        return await self._wire.get(target, place, max(deadline, half))
+        return await self._wire.get(target, place, max(deadline, half), kept)
 
     async def _failed(self, error: WireError, chain: list[str], place: WebVantage, began: float) -> _Visit:
         if error.layer == "proxy":

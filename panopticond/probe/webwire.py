@@ -7,7 +7,9 @@ answers, bounded inflation, and one absolute deadline that no slow server can st
 
 from __future__ import annotations
 
-import socket
+import contextlib
+import math
+import re
 import ssl
 import zlib
 from typing import Literal
@@ -16,6 +18,7 @@ import h11
 import msgspec
 import trio
 
+from panopticond.probe.webline import Line, Tls, dial
 from panopticond.probe.webtls import shown_chain
 from panopticond.probe.webvantage import WebVantage
 
@@ -24,7 +27,8 @@ HEADER_FIELDS = 100
 CONNECT_HEADER_BYTES = 16 << 10
 INTERIM_ANSWERS = 5
 INFLATE_RATIO = 100
-_CHUNK = 16 << 10
+_PLAIN = re.compile(r"[!-~]+")
+_A_GET, _NO_BODY = h11.Request(method="GET", target="/", headers=[("Host", "host.example")]), h11.EndOfMessage()
 
 
 class WireError(Exception):
@@ -76,127 +80,218 @@ class Wire:
         self._proxy_tls: ssl.SSLContext | None = None
         self._connect_seconds = connect_seconds
         self._body_bytes = body_bytes
-        self._user_agent = user_agent
+        self._fields = (
+            f"User-Agent: {user_agent}\r\n"
+            "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
+            "Accept-Language: en-US,en;q=0.8\r\n"
+            "Accept-Encoding: identity\r\n"
+        )
 
-    async def get(self, target: Target, vantage: WebVantage, deadline: float) -> Reply:
-        """The answer to one GET before ``deadline`` (trio's clock); WireError says why there is none."""
-        stream, address = await self._connect(target, vantage, deadline)
-        try:
-            chain: tuple[bytes, ...] = ()
-            if target.scheme == "https":
-                stream = await self._handshake(stream, target, deadline)
-                chain = tuple(shown_chain(getattr(stream, "_ssl_object", stream)))
-            status, headers, body = await self._exchange(stream, target, deadline)
-        finally:
-            # Forcefully: a TLS farewell to a hostile host would wait for its answer.
-            await trio.aclose_forcefully(stream)
-        return Reply(status, headers, body, address, chain)
+    async def get(self, target: Target, vantage: WebVantage, deadline: float, kept: Kept | None = None) -> Reply:
+        """The answer to one GET before ``deadline`` (trio's clock); WireError says why there is none.
 
-    async def _connect(self, target: Target, vantage: WebVantage, deadline: float) -> tuple[trio.abc.Stream, str]:
-        until = min(deadline, trio.current_time() + self._connect_seconds)
+        With ``kept`` the connection of the last GET to the same place is used again where there is one, and this one
+        is kept for the next where the site allows it. A kept connection that fails says nothing: a new one is asked.
+        """
+        fetch = _Fetch(kept)
+        with trio.CancelScope(deadline=min(deadline, trio.current_time() + self._connect_seconds)) as scope:
+            try:
+                if kept is not None and kept.take(fetch, target):
+                    scope.deadline = deadline
+                    await self._try_kept(fetch, target)
+                    if fetch.head is None:
+                        scope.deadline = min(deadline, trio.current_time() + self._connect_seconds)
+                if fetch.head is None:
+                    await self._connect(fetch, target, vantage, scope, deadline)
+                    await self._exchange(fetch, target)
+                if kept is not None and fetch.reusable:
+                    kept.put(fetch, target)
+            finally:
+                fetch.close()
+        if fetch.head is None:  # only the deadline ends it like this; in the body, a part of a page is a page
+            raise WireError("proxy", "proxy-unreachable") if fetch.dialling_proxy else WireError("site", "timeout")
+        body = bytes(fetch.body[: self._body_bytes])
+        return Reply(fetch.head.status_code, fetch.headers, body, fetch.address, fetch.chain)
+
+    async def _try_kept(self, fetch: _Fetch, target: Target) -> None:
+        """Ask over a kept connection; with no head in the time to connect, or a fault before it, nothing was asked."""
+        with trio.move_on_after(self._connect_seconds) as fetch.patience, contextlib.suppress(WireError):
+            await self._exchange(fetch, target)
+        if fetch.head is None:
+            fetch.again()
+
+    async def _connect(
+        self, fetch: _Fetch, target: Target, vantage: WebVantage, scope: trio.CancelScope, deadline: float
+    ) -> None:
+        """A line to the site, with TLS on it for https; ``scope`` begins with the time to connect and ends with all."""
         if vantage.proxy_host is None:
-            return await self._connect_directly(target, until)
+            await _dial_site(fetch, target)
+            scope.deadline = deadline
+        else:
+            await self._through(fetch, target, vantage, vantage.proxy_host, scope, deadline)
+        if target.scheme == "https":
+            scope.deadline = min(deadline, trio.current_time() + self._connect_seconds)
+            await self._handshake(fetch, target)
+            scope.deadline = deadline
+
+    async def _through(
+        self, fetch: _Fetch, target: Target, vantage: WebVantage, host: str, scope: trio.CancelScope, deadline: float
+    ) -> None:
+        """A tunnel through the vantage's proxy."""
+        fetch.dialling_proxy = True
         try:
-            with trio.fail_at(until):
-                stream: trio.abc.Stream = await _dial(vantage.proxy_host, vantage.proxy_port)
-        except (OSError, trio.TooSlowError) as error:
+            line: Line = await dial(host, vantage.proxy_port)
+        except OSError as error:
             raise WireError("proxy", "proxy-unreachable") from error
+        fetch.line, fetch.dialling_proxy = line, False
+        # The exit's own connect time-out is longer than ours to the proxy: the probe's deadline bounds it.
+        scope.deadline = deadline
         try:
             if vantage.proxy_tls:
                 self._proxy_tls = self._proxy_tls or ssl.create_default_context()
-                stream = trio.SSLStream(stream, self._proxy_tls, server_hostname=vantage.proxy_host)
-            # The exit's own connect time-out is longer than ours to the proxy: the probe's deadline bounds it.
-            with trio.fail_at(deadline):
-                await _tunnel(stream, target, vantage)
-        except BaseException as error:
-            await trio.aclose_forcefully(stream)
-            if isinstance(error, trio.TooSlowError):
-                raise WireError("site", "timeout") from error
-            if isinstance(error, (trio.BrokenResourceError, trio.ClosedResourceError, OSError)):
-                raise WireError("proxy", "proxy-reset") from error
-            raise
-        return stream, ""
+                fetch.line = line = outer = Tls(line, self._proxy_tls, host)
+                await outer.handshake()
+            await _tunnel(line, target, vantage)
+        except OSError as error:
+            raise WireError("proxy", "proxy-reset") from error
 
-    @staticmethod
-    async def _connect_directly(target: Target, until: float) -> tuple[trio.abc.Stream, str]:
-        reason = "no-address"
-        for address in target.addresses[:3]:
-            try:
-                with trio.fail_at(until):
-                    return await _dial(address, target.port), address
-            except trio.TooSlowError as error:
-                raise WireError("site", "timeout") from error
-            except ConnectionRefusedError:
-                reason = "refused"
-            except OSError:
-                reason = "unreachable"
-        raise WireError("site", reason)
-
-    async def _handshake(self, transport: trio.abc.Stream, target: Target, deadline: float) -> trio.abc.Stream:
-        until = min(deadline, trio.current_time() + self._connect_seconds)
+    async def _handshake(self, fetch: _Fetch, target: Target) -> None:
+        if fetch.line is None:
+            raise RuntimeError("a handshake needs a connection")
         try:
-            stream = trio.SSLStream(transport, self._probing, server_hostname=target.host, https_compatible=True)
-            with trio.fail_at(until):
-                await stream.do_handshake()
-        except trio.TooSlowError as error:
-            raise WireError("site", "timeout") from error
-        except (trio.BrokenResourceError, ssl.SSLError, OSError, ValueError) as error:  # ValueError: no SNI can be sent
+            fetch.line = tls = Tls(fetch.line, self._probing, target.host)
+            await tls.handshake()
+        except (OSError, ValueError) as error:  # SSLError is an OSError; ValueError: no SNI can be sent
             raise WireError("site", "tls") from error
-        return stream
+        fetch.chain = tuple(shown_chain(tls.session))
 
-    def _request(self, target: Target) -> h11.Request:
-        return h11.Request(
-            method="GET",
-            target=target.path,
-            headers=[
-                ("Host", target.authority),
-                ("User-Agent", self._user_agent),
-                ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-                ("Accept-Language", "en-US,en;q=0.8"),
-                ("Accept-Encoding", "identity"),
-                ("Connection", "close"),
-            ],
-        )
+    def _request(self, target: Target, *, keep: bool) -> bytes:
+        """The request's bytes; what a target may hold was settled by the WHATWG parser, and is proven here again."""
+        path, authority = target.path, target.authority
+        if not _PLAIN.fullmatch(path) or not _PLAIN.fullmatch(authority):
+            raise WireError("site", "protocol")
+        request = f"GET {path} HTTP/1.1\r\nHost: {authority}\r\n{self._fields}"
+        return f"{request}Connection: {'keep-alive' if keep else 'close'}\r\n\r\n".encode("ascii")
 
-    async def _exchange(
-        self, stream: trio.abc.Stream, target: Target, deadline: float
-    ) -> tuple[int, dict[str, str], bytes]:
+    async def _exchange(self, fetch: _Fetch, target: Target) -> None:
+        if fetch.line is None:
+            raise RuntimeError("an exchange needs a connection")
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEADER_BYTES)
+        connection.send(_A_GET)  # the state of a connection that has sent a GET; its bytes are ours
+        connection.send(_NO_BODY)
         try:
-            with trio.fail_at(deadline):
-                await stream.send_all(connection.send(self._request(target)) + connection.send(h11.EndOfMessage()))
-                head = await _head(stream, connection)
-        except trio.TooSlowError as error:
-            raise WireError("site", "timeout") from error
-        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+            await fetch.line.send(self._request(target, keep=fetch.kept is not None))
+            fetch.head = head = await _head(fetch.line, connection)
+        except OSError as error:
             raise WireError("site", "reset") from error
         except h11.ProtocolError as error:
             raise WireError("site", "protocol") from error
-        headers: dict[str, str] = {}
+        if fetch.patience is not None:
+            fetch.patience.deadline = math.inf
         for raw_name, raw_value in head.headers:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        body = await self._body(stream, connection, headers.get("content-encoding", ""), deadline)
-        return head.status_code, headers, body
+            fetch.headers[name] = f"{fetch.headers[name]}, {value}" if name in fetch.headers else value
+        await self._body(fetch, fetch.line, connection)
 
-    async def _body(self, stream: trio.abc.Stream, connection: h11.Connection, encoding: str, deadline: float) -> bytes:
+    async def _body(self, fetch: _Fetch, line: Line, connection: h11.Connection) -> None:
         """What can be had of the body: up to the limit, the deadline or the first fault; a part of a page is a page."""
-        inflate = _Inflate(self._body_bytes) if encoding.strip().lower() in {"gzip", "x-gzip", "deflate"} else None
-        body, raw_bytes = bytearray(), 0
-        with trio.move_on_at(deadline):
-            try:
-                while len(body) < self._body_bytes and raw_bytes < self._body_bytes:
-                    event = connection.next_event()
-                    if event is h11.NEED_DATA:
-                        connection.receive_data(bytes(await stream.receive_some(_CHUNK)))
-                    elif isinstance(event, h11.Data):
-                        raw_bytes += len(event.data)
-                        body += inflate.feed(bytes(event.data)) if inflate else event.data
-                    else:
-                        break
-            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, h11.ProtocolError, zlib.error):
-                pass
-        return bytes(body[: self._body_bytes])
+        encoding = fetch.headers.get("content-encoding", "").strip().lower()
+        inflate = _Inflate(self._body_bytes) if encoding in {"gzip", "x-gzip", "deflate"} else None
+        body, raw_bytes = fetch.body, 0
+        try:
+            while len(body) < self._body_bytes and raw_bytes < self._body_bytes:
+                event = connection.next_event()
+                if event is h11.NEED_DATA:
+                    connection.receive_data(await line.receive())
+                elif isinstance(event, h11.Data):
+                    raw_bytes += len(event.data)
+                    body += inflate.feed(bytes(event.data)) if inflate else event.data
+                else:
+                    break
+        except (OSError, h11.ProtocolError, zlib.error):
+            return
+        whole = connection.our_state is h11.DONE and connection.their_state is h11.DONE
+        fetch.reusable = whole and not connection.trailing_data[0]
+
+
+class Kept:
+    """The connection of the last GET, kept for the next one to the same place; to be closed by whoever made it."""
+
+    def __init__(self) -> None:
+        self._place: tuple[str, str, int] | None = None
+        self._line: Line | None = None
+        self._address = ""
+        self._chain: tuple[bytes, ...] = ()
+
+    def take(self, fetch: _Fetch, target: Target) -> bool:
+        """Hand the connection on if it leads to ``target``, by an address that may still be asked; else close it."""
+        fits = self._place == (target.scheme, target.host, target.port)
+        if not fits or (self._address and self._address not in target.addresses):
+            self.close()
+        fetch.line, fetch.address, fetch.chain = self._line, self._address, self._chain
+        self._line = None
+        return fetch.line is not None
+
+    def put(self, fetch: _Fetch, target: Target) -> None:
+        """Keep the connection of a GET that has ended well."""
+        self._place = (target.scheme, target.host, target.port)
+        self._line, self._address, self._chain = fetch.line, fetch.address, fetch.chain
+        fetch.line = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is a connection."""
+        return self._line is not None
+
+    async def close_after(self, seconds: float) -> None:
+        """Close it then, unless cancelled before."""
+        await trio.sleep(seconds)
+        self.close()
+
+    def close(self) -> None:
+        """At once; any number of times."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
+class _Fetch:
+    """What one GET has come to so far; what stands here when the deadline ends it is all there is."""
+
+    __slots__ = (
+        "address",
+        "body",
+        "chain",
+        "dialling_proxy",
+        "head",
+        "headers",
+        "kept",
+        "line",
+        "patience",
+        "reusable",
+    )
+
+    def __init__(self, kept: Kept | None) -> None:
+        self.kept = kept
+        self.line: Line | None = None
+        self.again()
+
+    def again(self) -> None:
+        """As if nothing had been asked."""
+        self.close()
+        self.dialling_proxy = self.reusable = False
+        self.patience: trio.CancelScope | None = None  # ends with the head, where a kept connection is tried
+        self.address = ""
+        self.chain: tuple[bytes, ...] = ()
+        self.head: h11.Response | None = None
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+
+    def close(self) -> None:
+        """Without a farewell: a hostile host would let us wait for its own."""
+        if self.line is not None:
+            self.line.close()
+            self.line = None
 
 
 class _Inflate:
@@ -217,30 +312,31 @@ class _Inflate:
         return out
 
 
-async def _dial(host: str, port: int) -> trio.SocketStream:
-    """A TCP connection; an address is connected to at once, a name goes through the system's resolver."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET if host.rpartition(".")[2].isdigit() else None
-    if family is None:
-        return await trio.open_tcp_stream(host, port)
-    dialled = trio.socket.socket(family)
-    try:
-        await dialled.connect((host, port))
-    except BaseException:
-        dialled.close()
-        raise
-    return trio.SocketStream(dialled)
+async def _dial_site(fetch: _Fetch, target: Target) -> None:
+    """Connect to the first of the vetted addresses that answers; all of them share one time-out."""
+    reason = "no-address"
+    for address in target.addresses[:3]:
+        try:
+            fetch.line, fetch.address = await dial(address, target.port), address
+        except ConnectionRefusedError:
+            reason = "refused"
+        except OSError:
+            reason = "unreachable"
+        else:
+            return
+    raise WireError("site", reason)
 
 
-async def _head(stream: trio.abc.Stream, connection: h11.Connection) -> h11.Response:
-    """The final answer's head; raises BrokenResourceError when the server closes before one, ProtocolError for junk."""
+async def _head(line: Line, connection: h11.Connection) -> h11.Response:
+    """The final answer's head; raises ConnectionError when the server closes before one, ProtocolError for junk."""
     interim = 0
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            data = await stream.receive_some(_CHUNK)
+            data = await line.receive()
             if not data:
-                raise trio.BrokenResourceError("closed before an answer")
-            connection.receive_data(bytes(data))
+                raise ConnectionError("closed before an answer")
+            connection.receive_data(data)
         elif isinstance(event, h11.InformationalResponse):
             interim += 1
             if interim > INTERIM_ANSWERS:
@@ -253,17 +349,17 @@ async def _head(stream: trio.abc.Stream, connection: h11.Connection) -> h11.Resp
             raise h11.RemoteProtocolError("no answer")
 
 
-async def _tunnel(stream: trio.abc.Stream, target: Target, vantage: WebVantage) -> None:
+async def _tunnel(line: Line, target: Target, vantage: WebVantage) -> None:
     """CONNECT (RFC 9110 section 9.3.6): any 2xx is a tunnel; WireError tells the proxy's faults from the site's."""
     authority = f"{target.host}:{target.port}"
     lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
     authorization = vantage.authorization()
     if authorization:
         lines.append(f"Proxy-Authorization: {authorization}")
-    await stream.send_all(("\r\n".join(lines) + "\r\n\r\n").encode())
+    await line.send(("\r\n".join(lines) + "\r\n\r\n").encode())
     head = bytearray()
     while b"\r\n\r\n" not in head:
-        data = await stream.receive_some(4096)
+        data = await line.receive()
         if not data or len(head) > CONNECT_HEADER_BYTES:
             raise WireError("proxy", "proxy-reset" if not data else "proxy-protocol")
         head += data

@@ -31,6 +31,7 @@ class Hostile:
         self.chance = random.Random(seed)
         self.pages = [
             answer(200, b"<title>x</title>" * 20),
+            answer(200, b"<title>y</title>" * 20, connection="keep-alive"),
             answer(200, gzip.compress(bytes(1 << 20)), content_encoding="gzip"),
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffff\r\n<html",
             b"HTTP/1.1 100 Continue\r\n\r\n" * 9,
@@ -42,7 +43,11 @@ class Hostile:
         async with stream:
             try:
                 first, _ = await read_head(stream)
-                await self._answer(stream, first)
+                while first and self.chance.random() < 0.95:
+                    await self._answer(stream, first)
+                    if self.chance.random() < 0.5:
+                        return
+                    first, _ = await read_head(stream)
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 pass
 
@@ -144,7 +149,7 @@ class Liar:
         async with stream:
             try:
                 packet = await stream.receive_some(4096)
-                wires = self.answers(bytes(packet[2:])) if len(packet) > 14 else []
+                wires = self.answers(packet[2:]) if len(packet) > 14 else []
                 await stream.send_all(b"".join(len(wire).to_bytes(2) + wire for wire in wires))
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 pass

@@ -18,10 +18,10 @@ import trio
 
 from panopticond.model import DETAILS, OUTCOMES, Observation
 from panopticond.probe.guard import Guard
-from panopticond.probe.web import WebLimits, WebProber, WebVantage, web_vantage
+from panopticond.probe.web import KEPT_SECONDS, WebLimits, WebProber, WebVantage, web_vantage
 from panopticond.probe.weburi import random_sibling, twin_of
 from panopticond.shared.errors import ConfigurationError
-from tests.panopticond.webservers import Proxy, answer, certificate, listen, over_tls, site
+from tests.panopticond.webservers import Proxy, answer, certificate, listen, over_tls, read_head, site
 
 NOW = dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC)
 KIT = (
@@ -386,6 +386,111 @@ async def test_politeness_counts_neighbours(world: World) -> None:
             uri = f"http://h{number}.shop.zz/"
             nursery.start_soon(partial(probe.check, uri, "shop.zz", "near", NOW))
     assert trio.current_time() - began >= (24 - 4) * 0.05
+
+
+class Keeping:
+    """A site that keeps connections: ``served`` counts the requests of each; after ``most`` it hangs up, or is dumb."""
+
+    def __init__(self, handler: Callable[[str, dict[str, str]], bytes], *, most: int = 9, dumb: bool = False) -> None:
+        self.handler, self.most, self.dumb = handler, most, dumb
+        self.served: list[int] = []
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        at = len(self.served)
+        self.served.append(0)
+        async with stream:
+            try:
+                while self.served[at] < self.most:
+                    first, headers = await read_head(stream)
+                    if not first:
+                        return
+                    self.served[at] += 1
+                    await stream.send_all(self.handler(first.split(" ")[1], headers))
+                if self.dumb:
+                    await trio.sleep_forever()
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+                pass
+
+
+def keeping_pages(path: str, headers: dict[str, str]) -> bytes:
+    table = {"/a": answer(302, location="/kit/login.php", connection="keep-alive")}
+    table["/kit/login.php"] = answer(200, KIT, connection="keep-alive")
+    table["/away"] = answer(302, location="http://other.zz/kit/login.php", connection="keep-alive")
+    return table.get(path, answer(404, b"no", connection=headers.get("connection", "")))
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_one_connection_serves_a_probe(
+    world: World, nursery: trio.Nursery, tmp_path: Path, *, secure: bool
+) -> None:
+    """A redirect within the site, the page and the path nobody made come over one connection where the site keeps it."""
+    keeping = Keeping(keeping_pages)
+    serve = over_tls(keeping.serve, certificate(HOST, tmp_path)[0]) if secure else keeping.serve
+    world.proxy.routes[f"{HOST}:{443 if secure else 80}"] = await listen(nursery, serve)
+    probe = await world.start()
+    found = await probe.check(f"http{'s' * secure}://{HOST}/a", "shop.zz", "near", NOW)
+    assert known(found[0]).outcome == "live"
+    assert found[0].detail.get("tls") == ("self-signed" if secure else None)
+    assert keeping.served == [3]
+
+
+@pytest.mark.parametrize(("most", "dumb", "served"), [(1, False, [1, 1]), (1, True, [1, 1])])
+async def test_a_kept_connection_that_fails_says_nothing(
+    world: World, nursery: trio.Nursery, most: int, *, dumb: bool, served: list[int]
+) -> None:
+    """A site that promises to keep the connection and hangs up, or answers no more, is asked over a new one."""
+    keeping = Keeping(keeping_pages, most=most, dumb=dumb)
+    world.proxy.routes[f"{HOST}:80"] = await listen(nursery, keeping.serve)
+    probe = await world.start(msgspec.structs.replace(LIMITS, connect_seconds=0.4))
+    assert (await look(probe)).outcome == "live"
+    assert keeping.served == served
+    everywhere = Keeping(lambda _p, _h: answer(200, KIT, connection="keep-alive"), most=most, dumb=dumb)
+    world.proxy.routes[f"{HOST}:80"] = await listen(nursery, everywhere.serve)
+    assert (await look(probe)).detail["reason"] == "soft-404"
+
+
+async def test_a_connection_serves_its_own_place_only(world: World, nursery: trio.Nursery) -> None:
+    """A redirect to another host is asked there, and the path nobody made of the first host at the first host."""
+    here, there = Keeping(keeping_pages), Keeping(keeping_pages)
+    world.proxy.routes[f"{HOST}:80"] = await listen(nursery, here.serve)
+    world.proxy.routes["other.zz:80"] = await listen(nursery, there.serve)
+    probe = await world.start()
+    assert (await look(probe, "/away")).detail["final"] == "http://other.zz/kit/login.php"
+    assert (here.served, there.served) == ([1, 1], [1])
+
+
+async def test_no_connection_is_kept_through_a_long_wait(world: World, nursery: trio.Nursery) -> None:
+    """Who must wait long for his turn gives the connection back, and comes with a new one."""
+    keeping = Keeping(keeping_pages)
+    world.proxy.routes[f"{HOST}:8080"] = await listen(nursery, keeping.serve)
+    probe = await world.start(msgspec.structs.replace(LIMITS, per_host_seconds=KEPT_SECONDS + 0.1))
+    (seen,) = await probe.check(f"http://{HOST}:8080/kit/login.php", "shop.zz", "near", NOW)
+    assert seen.outcome == "live"
+    assert keeping.served == [1, 1]
+
+
+async def test_cancelled_handshakes_leave_no_socket(nursery: trio.Nursery) -> None:
+    """A server that never answers the TLS greeting holds nothing of a cancelled probe, without any garbage collection."""
+
+    async def silent(stream: trio.abc.Stream) -> None:
+        async with stream:
+            while await stream.receive_some(4096):
+                pass
+
+    port = await listen(nursery, silent)
+    probe = prober([WebVantage("direct", "NZ")])
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        async with trio.open_nursery() as many:
+            many.cancel_scope.deadline = trio.current_time() + 0.2
+            for number in range(50):
+                uri = f"https://h{number}.shop.zz:{port}/x"
+                many.start_soon(partial(probe.check, uri, "shop.zz", "direct", NOW))
+        await trio.sleep(0.1)
+        assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
+    finally:
+        gc.enable()
 
 
 async def test_cancelled_probes_leak_nothing(world: World) -> None:
