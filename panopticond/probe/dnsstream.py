@@ -61,6 +61,7 @@ class Streams:
         burst = max(1.0, min(rate_per_server, 10.0))
         self._buckets = rate if rate is not None else Buckets(rate_per_server, burst)
         self._tls = tls
+        self._unproven: ssl.SSLContext | None = None
         self._idle: dict[str, list[trio.abc.Stream]] = {}
 
     async def __aenter__(self) -> Self:
@@ -147,9 +148,10 @@ class Streams:
         if proven:
             self._tls = self._tls or ssl.create_default_context()
             return self._tls
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return context
+        if self._unproven is None:
+            self._unproven = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._unproven.check_hostname, self._unproven.verify_mode = False, ssl.CERT_NONE
+        return self._unproven
 
     async def _exchange(self, server: str, stream: trio.abc.Stream, packet: bytes) -> bytes | None:
         """One message each way; None when the connection gave out. A connection that answered is kept."""
