@@ -60,6 +60,19 @@ def look(subject: Subject, round_: Round) -> Look:
     )
 
 
+def answered(subject: Subject, round_: Round) -> bool:
+    """Whether a round says anything: the delegation was told and, where the name stands, some vantage had an answer.
+
+    For host-level entries the resolver. A round in which nothing of that could be checked is none that was made: a day
+    of such rounds must never look like a day without abuse.
+    """
+    told = round_.of("delegation")
+    if not told or told[-1].outcome == "indeterminate":
+        return False
+    asked = round_.of("address") if subject.host_level else round_.of("web")
+    return told[-1].outcome != "delegated" or not asked or any(one.outcome != "indeterminate" for one in asked)
+
+
 def delegation(round_: Round) -> str:
     """The round's delegation, refined: by RDAP when not in the zone, by the hold address or page when delegated."""
     return _delegation(_by_kind(round_))

@@ -20,6 +20,7 @@ import trio
 from panopticond.config import Tld
 from panopticond.judge.aggregate import aggregates
 from panopticond.judge.listing import as_at, listing_of
+from panopticond.judge.look import answered
 from panopticond.judge.registration import since_registration
 from panopticond.judge.verdict import validated
 from panopticond.model import THREATS, Absence, Incident, Licence, Round, Sighting, Trust
@@ -212,9 +213,10 @@ def _one(value: Any) -> Any:
 
 def _count(counts: Counts, standing: Standing, rounds: Sequence[Round], terms: Terms, *, watched: bool) -> None:
     recent = [round_ for round_ in rounds if round_.at > terms.start]
+    made = 0
     for round_ in recent:
-        counts.take(round_)
+        made += not counts.take(round_) or answered(standing.subject, round_)
     if watched:
         due = int((terms.end - max(terms.start, standing.recorded)) / terms.check_interval)
         counts.due += due
-        counts.done += min(due, len(recent))
+        counts.done += min(due, made)

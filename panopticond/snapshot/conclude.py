@@ -52,14 +52,17 @@ class Counts:
         self.unchecked: Counter[str] = Counter()
         self.vantage_answers = self.vantage_failures = 0
 
-    def take(self, round_: Round) -> None:
-        """One round of the interval."""
+    def take(self, round_: Round) -> bool:
+        """One round of the interval; whether anything in it could not be checked."""
+        doubtful = False
         for seen in round_.observations:
             if seen.outcome == "indeterminate":
+                doubtful = True
                 self.unchecked[f"{seen.kind}:{seen.detail.get('reason', 'unknown')[:40]}"] += 1
             if seen.kind == "web":
                 self.vantage_failures += seen.outcome == "indeterminate"
                 self.vantage_answers += seen.outcome not in ("indeterminate", "not-probed")
+        return doubtful
 
     @property
     def vantage_worked(self) -> bool:

@@ -49,3 +49,30 @@ async def test_what_the_store_holds_is_published(tmp_path: Path) -> None:
     assert tables["domain"][0].registered_at == "2020-01-01T00:00:00Z"
     assert len(tables["observation"]) == 16
     assert list(replay(path)) == []
+
+
+async def test_a_day_without_the_registry_counts_nothing(tmp_path: Path) -> None:
+    """All rounds made, pages live, but no TLD server answered: -1 for every threat, never a day without abuse."""
+    begin = NOW - 30 * HOUR
+    indicator = Indicator(URI, "shop.bank-login.zz", "bank-login.zz", "zz", "subordinate", "phishing")
+    async with await open_store(tmp_path / "p.db") as store:
+        (watch,) = await store.record_listing("open", begin, [indicator])
+        await store.record_feed_health(FeedHealth("open", state="OK", since=begin))
+        subject = await store.subject(watch.id)
+        rounds = []
+        for round_ in day(URI, "shop.bank-login.zz", "bank-login.zz"):
+            blind = tuple(
+                msgspec.structs.replace(seen, outcome="indeterminate", detail={"reason": "timeout"})
+                if seen.kind == "delegation"
+                else seen
+                for seen in round_.observations
+            )
+            rounds.append(msgspec.structs.replace(round_, observations=blind))
+            await store.record_round(watch.id, rounds[-1], judge(subject, rounds))
+        published = await publish_tld(press(tmp_path / "root"), store, TLD, Today(FEEDS), NOW)
+    tables = read_tables(tmp_path / f"root/zz/{published.serial}/records.sql")
+    (snapshot,) = tables["snapshot"]
+    assert snapshot.checks_due > 0
+    assert snapshot.checks_done == 0
+    counted = {(row.name, row.threat): row.value for row in tables["aggregate"] if row.threat == "phishing"}
+    assert {counted[name, "phishing"] for name in ("validated_domains", "listed_domains")} == {-1.0}
