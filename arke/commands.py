@@ -10,8 +10,9 @@ import functools
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import trio
@@ -26,11 +27,12 @@ from arke.statuspage import page
 from arke.watch import USER_AGENT, verify_url
 from panopticond.shared.clock import Clock
 from panopticond.shared.control import ask
-from panopticond.shared.errors import ConfigurationError, ControlError, PanopticonError
+from panopticond.shared.errors import ConfigurationError, ControlError, PanopticonError, RefusedError
 from panopticond.shared.http import Http
 from panopticond.shared.minisign import PublicKey
+from panopticond.shared.records import read_tables
 from panopticond.shared.settings import convert, read_json, read_secret
-from panopticond.shared.snapshot import MANIFEST, Manifest, verify_tree
+from panopticond.shared.snapshot import MANIFEST, RECORDS, Manifest, verify_tree
 from panopticond.shared.values import OTHERS, folder_fault, is_file, secret_fault
 from panopticond.shared.zone import read_names
 
@@ -159,7 +161,9 @@ async def _verified(
             auth = (account.username, read_secret(account.password_file))
         http = with_certificate(Http(USER_AGENT), account)
         with tempfile.TemporaryDirectory(prefix="arke-verify-") as folder:
-            return await verify_url(http, where, Path(folder), keys, tld=tld, now=now, auth=auth)
+            manifest = await verify_url(http, where, Path(folder), keys, tld=tld, now=now, auth=auth)
+            await _readable(Path(folder), manifest)
+            return manifest
     path = Path(where)
     directory = path if path.is_dir() else path.parent
     try:
@@ -169,7 +173,22 @@ async def _verified(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PanopticonError(f"{where}: {reason}; give a snapshot's directory or URL") from error
-    return await trio.to_thread.run_sync(functools.partial(verify_tree, directory, keys, tld=tld, now=now))
+    manifest = await trio.to_thread.run_sync(functools.partial(verify_tree, directory, keys, tld=tld, now=now))
+    await _readable(directory, manifest)
+    return manifest
+
+
+async def _readable(directory: Path, manifest: Manifest) -> None:
+    """RefusedError when the records, signed and whole, are still not what arke could read, or of another snapshot."""
+    tables = await trio.to_thread.run_sync(functools.partial(read_tables, directory / RECORDS, kept=_snapshot_only))
+    (row,) = tables["snapshot"]
+    if (row.tld, row.serial) != (manifest.tld, manifest.serial):
+        raise RefusedError(f"{RECORDS}: speaks of .{row.tld} {row.serial}, its manifest of another snapshot; refused")
+
+
+def _snapshot_only(rows: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
+    """Every row is read and checked; none but the snapshot's own is kept."""
+    return {"snapshot": [row for table, row in rows if table == "snapshot"]}
 
 
 async def preview_command(config: Config, out: Path) -> None:
@@ -208,5 +227,7 @@ async def queue_decide(config: Config, entry: str, word: str) -> None:
         async with Ledger.open(Path(config.state)) as ledger:
             changed = len(await ledger.decide(entry, word, clock.now()))
     if not changed:
-        raise PanopticonError(f"arke queue: there is no entry {entry}; see `arke queue list`")
+        raise PanopticonError(
+            f"arke queue: no entry {entry} can be decided: see `arke queue list` for those of cases not reopened since"
+        )
     print(f"{entry}: {DECISIONS[word]}")

@@ -42,6 +42,8 @@ class Desk:
         """What each TLD's cases were made of, so that an idle pass makes nothing anew."""
         self.sized: dict[str, int] = {}
         """The snapshot of each TLD that passed for plausible by its size."""
+        self.zones_whole: dict[str, tuple[int | None, int]] = {}
+        """Serial and names of each TLD's zone that passed for whole."""
         self.pruned: dt.datetime | None = None
         self.screened: dict[str, int] = {}
         """The snapshot each TLD's review list was last made for."""

@@ -1,10 +1,11 @@
-"""What holds back all mail at once: a snapshot of an odd size until a person approves it, and the operator's stop file.
+"""What holds back all mail at once: an odd snapshot until a person approves it, a zone that shrank, the stop file.
 
 Asked by ``main`` before cases are followed and before each mail; what is held stays due, and status says why.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from pathlib import Path
 
@@ -12,11 +13,16 @@ from arke.cases.erase import remember_size, remembered_size
 from arke.desk import Desk
 from arke.mail.smtp import Mailer, Reply
 from arke.model import Notice
+from panopticond.shared.zone import Zone
 
 log = logging.getLogger(__name__)
 
 SMALL_SNAPSHOT = 50
 """Rows below which a snapshot may grow and shrink as it likes."""
+SMALL_ZONE = 100
+"""Names below which a zone may shrink as it likes."""
+_ZONES = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+"""Entries about a zone belong to no incident's opening."""
 
 
 async def plausible(desk: Desk, tld: str) -> bool:
@@ -43,6 +49,33 @@ async def plausible(desk: Desk, tld: str) -> bool:
     desk.sized[tld] = serial
     if not rooms.preview:
         await remember_size(rooms.ledger, tld, serial, size)
+    return True
+
+
+async def whole_zone(desk: Desk, tld: str, zone: Zone) -> bool:
+    """Whether a zone is not less than half as large as the last one used, also before a restart; else a person says so.
+
+    A zone cut in the middle would take every name behind the cut for undelegated.
+    """
+    ledger, known = desk.rooms.ledger, f"zone {tld}"
+    if desk.zones_whole.get(tld) == (mark := (zone.serial, len(zone.owners))):
+        return True
+    last = await remembered_size(ledger, known)
+    if last is not None and last >= SMALL_ZONE and len(zone.owners) * 2 < last:
+        entry = f"zone-{tld}-{zone.serial or 0}-{len(zone.owners)}"
+        decisions = (await ledger.history(entry, _ZONES)).decisions
+        if decisions.get("zone-shrank") != "approved":
+            if not desk.rooms.preview:
+                await ledger.wait_for_person(entry, _ZONES, "zone-shrank", desk.rooms.clock.now())
+            sentence = (
+                f"the zone shrank from {last} names to {len(zone.owners)}; it is not used until a person approves"
+            )
+            if desk.trouble(f"zone .{tld}", sentence):
+                log.warning("zone .%s: %s it (`arke queue list`)", tld, sentence)
+            return False
+    desk.zones_whole[tld] = mark
+    if not desk.rooms.preview:
+        await remember_size(ledger, known, zone.serial or 0, len(zone.owners))
     return True
 
 

@@ -26,7 +26,7 @@ from arke.cases.outcome import Outcome
 from arke.chores import retain, take_bounces, write_report
 from arke.config import Config
 from arke.desk import WRITERS, Desk
-from arke.gates import plausible, stopped, unless_stopped
+from arke.gates import plausible, stopped, unless_stopped, whole_zone
 from arke.mail.intake import look_into
 from arke.mail.outbox import Sent
 from arke.mail.smtp import Mailer, Reply
@@ -230,7 +230,10 @@ async def _zone(desk: Desk, tld: str) -> Zone | None:
     except PanopticonError as error:
         if desk.trouble(f"zone .{tld}", str(error)):
             log.warning("zone .%s: %s", tld, error)
-        return watch.last
+        last = watch.last
+        return last if last is not None and await whole_zone(desk, tld, last) else None
+    if not await whole_zone(desk, tld, zone):
+        return None
     desk.problems.pop(f"zone .{tld}", None)
     return zone
 

@@ -12,11 +12,9 @@ import secrets
 
 import apsw
 
-from arke.cases.ledger import Ledger
+from arke.cases.ledger import FORGOTTEN, Ledger
 from panopticond.shared.clock import rfc3339
 
-FORGOTTEN = "forgotten"
-"""The queue's reason for a case whose name was forgotten: rejected, so that nobody is written to about it again."""
 _UNSETTLED = "recipient IS NOT NULL"
 
 

@@ -32,6 +32,8 @@ KEY_FILE = "recipients.key"
 BUSY_MS = 10_000
 DECISIONS = {"approve": "approved", "reject": "rejected", "hold": "held", "withhold": "withheld"}
 """What a person may say of a queue entry, and the state it takes."""
+FORGOTTEN = "forgotten"
+"""The reason of an entry that an objection left: nobody's word but the holder's own undoes it."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS accepted (
@@ -227,8 +229,9 @@ class Ledger:
     async def decide(self, entry: str, word: str, now: dt.datetime) -> list[QueueEntry]:
         """Write a person's word on a queue entry (its number) or on all open ones of a case (its case number).
 
-        A case number speaks of the newest opening and undoes no decision; an entry's number changes that entry.
-        Returns the entries changed; none means that there is no such entry.
+        A case number speaks of the newest opening and undoes no decision; an entry's number changes that entry, so
+        that a decision can be taken back, unless the case has reopened since or its holder objected. Returns the
+        entries changed; none means that there is no such entry, or that it may not be decided.
         """
         return await self.run(functools.partial(_decide, entry=entry, state=DECISIONS[word], now=rfc3339(now)))
 
@@ -329,12 +332,14 @@ def _history(connection: apsw.Connection, case_id: str, opening: dt.datetime) ->
 
 def _decide(connection: apsw.Connection, entry: str, state: str, now: str) -> list[QueueEntry]:
     number = entry.isascii() and entry.isdigit() and len(entry) < 19  # more is no id, and no integer of SQLite's
-    newest = "case_id = ?1 AND state IN ('waiting', 'held')"
+    newest = "case_id = ?1 AND reason <> ?4 AND state IN ('waiting', 'held')"
     newest += " AND opening = (SELECT max(opening) FROM queue WHERE case_id = ?1)"
+    latest = "id = ?1 AND reason <> ?4"
+    latest += " AND opening = (SELECT max(opening) FROM queue AS q WHERE q.case_id = queue.case_id)"
     rows = connection.execute(
-        f"UPDATE queue SET state = ?2, decided_at = ?3 WHERE {'id = ?1' if number else newest} "  # noqa: S608 - our own words
+        f"UPDATE queue SET state = ?2, decided_at = ?3 WHERE {latest if number else newest} "  # noqa: S608 - our own words
         "RETURNING id, case_id, reason, state, at, decided_at",
-        (int(entry) if number else entry, state, now),
+        (int(entry) if number else entry, state, now, FORGOTTEN),
     )
     return [QueueEntry(*row) for row in rows]
 

@@ -301,16 +301,17 @@ def scrub(text: str) -> str:
 def _state_after(queued: Queued, reply: Reply, now: dt.datetime) -> State:
     """What one reply means (RFC 5321 section 4.2.1): 2xx for the whole mail accepted, 5xx final, else again.
 
-    Given up two days after the first attempt, and never before it was tried as often as there are pauses.
+    Given up two days after the first attempt, and never before it was tried as often as there are pauses: also when
+    each attempt ended in doubt, for then the party may have it as often as it was tried.
     """
     if 200 <= reply.code < 300 and reply.phase == "sent":
         return "accepted"
-    if reply.phase == "unknown":
-        return "unknown"
     if 500 <= reply.code < 600 and reply.phase in {"mail", "rcpt", "data"}:
         return "failed"
     tried_for = now - queued.first_at if queued.first_at is not None else dt.timedelta(0)
-    return "failed" if tried_for > GIVE_UP_AFTER and queued.attempts + 1 >= len(BACKOFF_MINUTES) else "retry"
+    if tried_for > GIVE_UP_AFTER and queued.attempts + 1 >= len(BACKOFF_MINUTES):
+        return "failed"
+    return "unknown" if reply.phase == "unknown" else "retry"
 
 
 _SELECT_SENT = (

@@ -13,13 +13,14 @@ import pytest
 from arke.cases.ledger import Ledger
 from arke.config import Config
 from arke.desk import Desk
-from arke.gates import plausible, stopped, unless_stopped
+from arke.gates import plausible, stopped, unless_stopped, whole_zone
 from arke.mail.smtp import Reply
 from arke.model import Notice
 from arke.rooms import Rooms
 from arke.watch import Snapshot
 from panopticond.shared.clock import Clock, rfc3339
 from panopticond.shared.snapshot import Manifest
+from panopticond.shared.zone import Zone
 from tests.arke.made import NOW, tables
 from tests.arke.mail.cases import compose
 
@@ -58,6 +59,28 @@ async def test_a_snapshot_of_an_odd_size_waits_for_a_person(desk: Desk) -> None:
     await desk.rooms.ledger.decide("snapshot-zz-3", "approve", NOW)
     desk.snapshots["zz"] = snapshot(3, 400)
     assert await plausible(desk, "zz")
+
+
+async def test_a_zone_that_shrank_waits_for_a_person_also_after_a_restart(desk: Desk) -> None:
+    """Less than half the names of the last zone used: not used, by this process or the next, until approved."""
+
+    def zone(serial: int, names: int) -> Zone:
+        return Zone("zz", serial, {f"n{at}.zz": ("ns.n.zz",) for at in range(names)})
+
+    assert await whole_zone(desk, "zz", zone(1, 300))
+    again = Desk(desk.rooms)  # what a restart has: the ledger and nothing else
+    assert not await whole_zone(again, "zz", zone(2, 120))
+    assert "shrank from 300 names to 120" in again.problems["zone .zz"]
+    assert await whole_zone(again, "zz", zone(3, 200))
+    again = Desk(desk.rooms)
+    assert not await whole_zone(again, "zz", zone(4, 90))
+    waiting = await desk.rooms.ledger.queue(waiting_only=True)
+    assert [(entry.case_id, entry.reason) for entry in waiting] == [
+        ("zone-zz-2-120", "zone-shrank"), ("zone-zz-4-90", "zone-shrank"),
+    ]  # fmt: skip
+    await desk.rooms.ledger.decide("zone-zz-4-90", "approve", NOW)
+    assert await whole_zone(again, "zz", zone(4, 90))
+    assert await whole_zone(again, "zz", zone(5, 10)), "a zone that is small may shrink as it likes"
 
 
 async def test_nothing_leaves_while_the_stop_file_is_there(desk: Desk, tmp_path: Path) -> None:

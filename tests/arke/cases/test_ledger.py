@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from arke.cases.ledger import KEY_FILE, Ledger
+from arke.cases.ledger import FORGOTTEN, KEY_FILE, Ledger
 from panopticond.shared.errors import StoreError
 from tests.arke.made import NOW, OPENED
 
@@ -59,7 +59,7 @@ async def test_the_queue_takes_each_reason_once_an_opening_and_keeps_the_word(tm
 
 
 async def test_a_case_number_speaks_of_what_is_open_in_the_newest_opening(tmp_path: Path) -> None:
-    """Approving by case number undoes no withhold and wakes no earlier opening; the entry's own number does."""
+    """Approving by case number undoes no withhold and wakes no earlier opening; the entry's own number undoes a word."""
     async with Ledger.open(tmp_path) as ledger:
         await ledger.wait_for_person("c", OPENED, "recheck", NOW)
         await ledger.wait_for_person("c", NOW, "popular", NOW)
@@ -69,6 +69,14 @@ async def test_a_case_number_speaks_of_what_is_open_in_the_newest_opening(tmp_pa
         assert [entry.state for entry in await ledger.queue()] == ["waiting", "withheld", "approved"]
         assert await ledger.decide("c", "approve", NOW) == []
         assert [entry.state for entry in await ledger.decide("2", "reject", NOW)] == ["rejected"]
+        assert await ledger.decide("1", "approve", NOW) == [], "an opening that is over"
+
+
+async def test_nobody_approves_what_its_holder_objected_to(tmp_path: Path) -> None:
+    """The entry an objection leaves cannot be decided, by its number neither."""
+    async with Ledger.open(tmp_path) as ledger:
+        await ledger.wait_for_person("c", OPENED, FORGOTTEN, NOW)
+        assert await ledger.decide("1", "approve", NOW) == []
 
 
 async def test_recipients_are_keyed_hashes_and_the_key_is_guarded(tmp_path: Path) -> None:

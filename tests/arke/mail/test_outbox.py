@@ -246,6 +246,19 @@ async def test_a_2xx_out_of_turn_is_no_acceptance(ledger: Ledger) -> None:
     assert sent.state == "retry"
 
 
+async def test_doubt_ends_too(ledger: Ledger) -> None:
+    """A server that hangs up after every message may have taken them all: after two days nobody sends it another."""
+    outbox, clock = Outbox(ledger.run), StillClock()
+    server = Server(*[Reply(0, "lost", "unknown")] * 100)
+    await outbox.put(compose(), NOW)
+    states = []
+    for _ in range(12):
+        states += [sent.state for sent in await outbox.send_due(server.send, clock)]
+        clock.at += dt.timedelta(hours=5)
+    assert states == ["unknown"] * 10 + ["failed"]
+    assert await outbox.next_due() is None
+
+
 async def test_giving_up_counts_from_the_first_attempt(ledger: Ledger) -> None:
     """A notice that waited for days behind a stop file is tried as often as any other."""
     outbox, clock = Outbox(ledger.run), StillClock()
