@@ -6,12 +6,8 @@ the key its hashes are made with: whoever has it has both, so it belongs where t
 
 from __future__ import annotations
 
-import io
-import os
-import tarfile
-import tempfile
+import functools
 from pathlib import Path
-from typing import IO
 
 import apsw
 import trio
@@ -19,14 +15,13 @@ import trio
 from arke import lock
 from arke.cases.erase import forget_address, forget_name
 from arke.cases.ledger import FILE, KEY_FILE, Ledger
+from arke.cases.tables import refuse_newer
 from arke.config import Config
 from arke.rooms import intake_of, open_rooms
+from panopticond.shared.backup import pack, unpack
 from panopticond.shared.clock import Clock
 from panopticond.shared.control import ask
 from panopticond.shared.errors import ControlError, PanopticonError, StoreError
-
-BACKUP_LIMIT_BYTES = 16 << 30
-KEY_BYTES = 32
 
 
 async def forget(config: Config, what: str, *, objection: bool) -> None:
@@ -55,9 +50,7 @@ async def bounce(config: Config, message: bytes, recipient: str | None) -> None:
 async def backup(config: Config, file: Path) -> None:
     """Write the ledger and its key to one new file, consistent while the daemon runs; never over an existing one."""
     state = Path(config.state)
-    if not (state / FILE).is_file():
-        raise StoreError(f"{state}: there is no ledger to back up; check state")
-    await trio.to_thread.run_sync(_backup, state, file)
+    await trio.to_thread.run_sync(pack, state / FILE, [state / KEY_FILE], file)
     print(f"{file}: written; keep it as safe as the ledger itself, it holds its key")
 
 
@@ -75,75 +68,13 @@ async def restore(config: Config, file: Path, *, replace: bool) -> None:
             f"{state / FILE}: there is a ledger already; with --replace it is overwritten, and what it knew since "
             "the backup is lost: mails sent since then may go out again"
         )
+    work = functools.partial(unpack, file, state / FILE, [state / KEY_FILE], _sound, needs_key=True)
     with lock.held(state):
-        await trio.to_thread.run_sync(_restore, state, file)
+        await trio.to_thread.run_sync(work)
     print(f"{state}: restored from {file}")
 
 
-def _backup(state: Path, file: Path) -> None:
-    try:
-        with tempfile.TemporaryDirectory(dir=state, prefix="backup-") as folder:
-            copy = Path(folder) / FILE
-            source = apsw.Connection(str(state / FILE), flags=apsw.SQLITE_OPEN_READONLY)
-            target = apsw.Connection(str(copy))
-            with target.backup("main", source, "main") as running:
-                while not running.done:
-                    running.step(1000)
-            source.close()
-            target.close()
-            handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as out, tarfile.open(fileobj=out, mode="w") as tar:
-                tar.add(copy, FILE, filter=_private)
-                tar.add(state / KEY_FILE, KEY_FILE, filter=_private)
-                out.flush()
-                os.fsync(out.fileno())
-    except (OSError, apsw.Error) as error:
-        raise StoreError(f"{file}: the backup failed: {error}") from error
-
-
-def _private(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    member.mode = 0o600
-    return member
-
-
-def _restore(state: Path, file: Path) -> None:
-    """Both files beside their places first, checked, then put in place: key last, for the ledger is useless without."""
-    try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tarfile.open(file, "r:") as tar:
-            members = {member.name: member for member in tar.getmembers() if member.isreg()}
-            if members.keys() != {FILE, KEY_FILE} or members[KEY_FILE].size != KEY_BYTES:
-                raise StoreError(f"{file}: this is no backup of arke")
-            for name in (FILE, KEY_FILE):
-                stream = tar.extractfile(members[name])
-                _write(state / f"{name}.restored", stream if stream is not None else io.BytesIO())
-        connection = apsw.Connection(str(state / f"{FILE}.restored"))
-        sound = connection.execute("PRAGMA integrity_check").fetchone()
-        connection.execute("SELECT 1 FROM accepted, notices, queue, outbox LIMIT 1").fetchone()
-        connection.close()
-        if sound is None or sound[0] != "ok":
-            raise StoreError(f"{file}: the ledger in it is damaged")
-        for suffix in ("-wal", "-shm"):
-            (state / f"{FILE}{suffix}").unlink(missing_ok=True)
-        (state / f"{FILE}.restored").replace(state / FILE)
-        (state / f"{KEY_FILE}.restored").replace(state / KEY_FILE)
-    except (OSError, tarfile.TarError, apsw.Error) as error:
-        raise StoreError(f"{file}: cannot be restored: {error}") from error
-    finally:
-        for name in (FILE, KEY_FILE):
-            (state / f"{name}.restored").unlink(missing_ok=True)
-
-
-def _write(path: Path, stream: IO[bytes]) -> None:
-    handle = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    left = BACKUP_LIMIT_BYTES
-    with os.fdopen(handle, "wb") as out:
-        while chunk := stream.read(1 << 20):
-            left -= len(chunk)
-            if left < 0:
-                raise StoreError(f"{path.name}: larger than {BACKUP_LIMIT_BYTES} bytes")
-            out.write(chunk)
-        out.flush()
-        os.fsync(out.fileno())
+def _sound(connection: apsw.Connection) -> None:
+    """A ledger this software can use: its tables are there, and its schema is not newer."""
+    refuse_newer(connection)
+    connection.execute("SELECT 1 FROM accepted, notices, queue, outbox LIMIT 1").fetchone()

@@ -87,6 +87,12 @@ def command_line() -> argparse.ArgumentParser:
     made = command("report", _report, "the report again, byte for byte, from the published data")
     made.add_argument("--from", dest="source", type=Path, required=True, metavar="records.sql")
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command("migrate", _migrate, "bring the store to this version's schema, after a backup", configured)
+    made = command("backup", _backup, "the store into one file, while the daemon runs", configured)
+    made.add_argument("file", type=Path, metavar="FILE")
+    made = command("restore", _restore, "put a backup in place, while the daemon is stopped", configured)
+    made.add_argument("file", type=Path, metavar="FILE")
+    made.add_argument("--replace", action="store_true", help="over the store that is there")
     _feeds(command("feeds", None, "the feed catalogue, and one feed's file read as the daemon would"))
     _keys(command("keys", None, "the key pair that signs the snapshots"))
     return parser
@@ -251,6 +257,27 @@ def _publish(args: argparse.Namespace) -> None:
     config = read(args.config)
     furnish(config)
     print(trio.run(publish, config, args.tld))
+
+
+def _migrate(args: argparse.Namespace) -> None:
+    from panopticond.commands.upgrade import migrate
+    from panopticond.config import read
+
+    print(trio.run(migrate, read(args.config)))
+
+
+def _backup(args: argparse.Namespace) -> None:
+    from panopticond.commands.upgrade import backup
+    from panopticond.config import read
+
+    print(trio.run(backup, read(args.config), args.file))
+
+
+def _restore(args: argparse.Namespace) -> None:
+    from panopticond.commands.upgrade import restore
+    from panopticond.config import read
+
+    print(trio.run(partial(restore, read(args.config), args.file, replace=args.replace)))
 
 
 def _report(args: argparse.Namespace) -> None:

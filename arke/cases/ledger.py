@@ -21,7 +21,7 @@ import msgspec
 import trio
 
 from arke.cases.ladder import History, Told
-from arke.mail import outbox
+from arke.cases.tables import migrate
 from panopticond.shared.clock import parse_rfc3339, rfc3339
 from panopticond.shared.errors import StoreError
 from panopticond.shared.keyfile import own_key
@@ -34,29 +34,6 @@ DECISIONS = {"approve": "approved", "reject": "rejected", "hold": "held", "withh
 """What a person may say of a queue entry, and the state it takes."""
 FORGOTTEN = "forgotten"
 """The reason of an entry that an objection left: nobody's word but the holder's own undoes it."""
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS accepted (
-  tld TEXT PRIMARY KEY, serial INTEGER NOT NULL, sha256 TEXT NOT NULL, at TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS cases (
-  id TEXT PRIMARY KEY, opening TEXT NOT NULL, rung INTEGER NOT NULL, rung_at TEXT, said TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS notices (
-  message_id TEXT NOT NULL, case_id TEXT NOT NULL, domain TEXT NOT NULL, template TEXT NOT NULL, rung INTEGER NOT NULL,
-  role TEXT NOT NULL, party TEXT NOT NULL, opening TEXT NOT NULL, said TEXT NOT NULL, intent_at TEXT NOT NULL,
-  PRIMARY KEY (message_id, case_id)) STRICT;
-CREATE INDEX IF NOT EXISTS notices_case ON notices (case_id);
-CREATE INDEX IF NOT EXISTS notices_time ON notices (intent_at);
-CREATE TABLE IF NOT EXISTS queue (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, case_id TEXT NOT NULL, opening TEXT NOT NULL, reason TEXT NOT NULL,
-  state TEXT NOT NULL, at TEXT NOT NULL, decided_at TEXT, UNIQUE (case_id, opening, reason)) STRICT;
-CREATE TABLE IF NOT EXISTS suppressed (party TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS fixes (
-  case_id TEXT NOT NULL, opening TEXT NOT NULL, gone TEXT NOT NULL, PRIMARY KEY (case_id, opening)) STRICT;
-CREATE TABLE IF NOT EXISTS mailed (kind TEXT NOT NULL, period TEXT NOT NULL, PRIMARY KEY (kind, period)) STRICT;
-CREATE TABLE IF NOT EXISTS sizes (tld TEXT PRIMARY KEY, serial INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS outcomes (
-  case_id TEXT PRIMARY KEY, serial INTEGER NOT NULL, what TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL) STRICT;
-"""
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -106,7 +83,8 @@ class Ledger:
     def open(cls, state: Path) -> Ledger:
         """Open or make the ledger, and the outbox's table beside it, in a state directory.
 
-        Raises StoreError naming the directory when it cannot be made, opened or written.
+        An older ledger is backed up beside itself and brought to this schema. Raises StoreError naming the directory
+        when it cannot be made, opened or written, and for a ledger of newer software.
         """
         try:
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -117,9 +95,7 @@ class Ledger:
             connection.set_busy_timeout(BUSY_MS)
             for setting in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                 connection.execute(f"PRAGMA {setting}").fetchall()
-            for schema in (SCHEMA, outbox.SCHEMA):
-                connection.execute(schema).fetchall()
-            outbox.migrate(connection)
+            migrate(connection, path, state / KEY_FILE)
         except (OSError, apsw.Error) as error:
             raise StoreError(f"{state}: the ledger cannot be opened: {error}; check the directory's owner") from error
         return cls(connection, key)

@@ -22,6 +22,7 @@ from panopticond.shared.minisign import PublicKey, SecretKey
 from panopticond.shared.settings import seconds
 from panopticond.snapshot import tree
 from panopticond.snapshot.licences import Veil
+from panopticond.store.interface import SURROGATES
 
 ANNOUNCED_FOR = dt.timedelta(days=30)
 
@@ -61,7 +62,7 @@ def press(config: Config, surrogates: bytes | None = None) -> Press:
     return Press(
         root=Path(config.publish.root),
         key=SecretKey.read(Path(config.publish.secret_key_file)),
-        veil=Veil(surrogates or _surrogate_key(Path(config.store.path).with_name("surrogates.key"))),
+        veil=Veil(surrogates or _surrogate_key(Path(config.store.path).with_name(SURROGATES))),
         expires=dt.timedelta(seconds=seconds(config.publish.expires)),
         keep=config.publish.keep,
         check_interval=dt.timedelta(seconds=seconds(validation.window) / validation.checks_per_window),

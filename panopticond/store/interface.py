@@ -25,6 +25,10 @@ class LeaseLostError(PanopticonError):
     """A check's lease went to another host before its result came: the result is dropped, the other's counts."""
 
 
+SURROGATES = "surrogates.key"
+"""File beside the embedded store: the key that turns a name nobody may publish into its surrogate."""
+
+
 class FeedHealth(msgspec.Struct, frozen=True):
     """The ledger line of a feed: its state in words, since when, and what the last fetches gave."""
 

@@ -92,6 +92,14 @@ _ALONE: dict[Dialect, str] = {
 }
 
 
+def newer(version: int) -> str:
+    """What to do about a database of newer software."""
+    return (
+        f"the database has schema {version}, this software knows up to {len(MIGRATIONS)}; "
+        "install the newer version, or restore the backup made before it"
+    )
+
+
 def migrate(sql: Sql) -> int:
     """Bring a database to the newest schema and return its version; StoreError for a newer or a foreign database."""
     sql.rows(_ALONE[sql.dialect])
@@ -101,10 +109,7 @@ def migrate(sql: Sql) -> int:
     sql.change("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)")
     current = first(sql, "SELECT coalesce(max(version), 0) FROM schema_version")
     if current > len(MIGRATIONS):
-        raise StoreError(
-            f"the database has schema {current}, this software knows up to {len(MIGRATIONS)}; "
-            "install the newer version, or restore the backup made before it"
-        )
+        raise StoreError(newer(current))
     for number, statements in enumerate(MIGRATIONS[current:], start=current + 1):
         for statement in statements:
             if (mine := _of(sql.dialect, statement)) is not None:

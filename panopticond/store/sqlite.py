@@ -8,6 +8,7 @@ could work out again, are also synced against loss of power.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,12 +17,15 @@ import apsw
 import msgspec
 import trio
 
+from panopticond.shared.backup import pack_beside
 from panopticond.shared.errors import StoreError
+from panopticond.store.interface import SURROGATES
 from panopticond.store.methods import SqlStore
-from panopticond.store.schema import migrate
+from panopticond.store.schema import MIGRATIONS, migrate, newer
 from panopticond.store.sql import Dialect, Row, Sql, first
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 _BUSY_MILLISECONDS = 15_000
 
 
@@ -41,6 +45,7 @@ def _open(path: Path) -> SqliteStore:
             connection.pragma("cache_size", -32 * 1024)
             connection.pragma("wal_autocheckpoint", 4000)
             engine = SqliteEngine(connection, path)
+            _keep_what_was(connection, path)
             engine.within("BEGIN IMMEDIATE", migrate)
             secret = first(SqliteSql(connection), "SELECT secret FROM identity")
         except BaseException:
@@ -49,6 +54,26 @@ def _open(path: Path) -> SqliteStore:
     except apsw.Error as error:
         raise StoreError(f"{path}: the database cannot be opened: {error}; check [store] path") from error
     return SqliteStore(engine, secret)
+
+
+def schema_of(connection: apsw.Connection) -> int:
+    """The schema a database has: 0 for a new one; StoreError for one that newer software or another program wrote."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if not tables:
+        return 0
+    if "schema_version" not in tables:
+        raise StoreError("the database belongs to another program; give [store] one of its own")
+    version = int(connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").get)
+    if version > len(MIGRATIONS):
+        raise StoreError(newer(version))
+    return version
+
+
+def _keep_what_was(connection: apsw.Connection, path: Path) -> None:
+    """Before an older database is migrated, a backup beside it."""
+    if 0 < schema_of(connection) < len(MIGRATIONS):
+        kept = pack_beside(path, [path.with_name(SURROGATES)], f"before-schema-{len(MIGRATIONS)}")
+        log.warning("%s: the store goes to schema %d; as it was it stands in %s", path, len(MIGRATIONS), kept)
 
 
 class SqliteSql:

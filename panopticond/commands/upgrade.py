@@ -1,0 +1,84 @@
+"""`panopticond migrate|backup|restore`: the store brought to this version, copied while it runs, and put back.
+
+Beside the daemon. A backup is one tar file (mode 0600) of the store and the surrogates' key beside it; the signing key
+is none of it. In PostgreSQL the database's own tools do all this.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import apsw
+import trio
+
+from panopticond.config import Config
+from panopticond.premises import furnish, only_one
+from panopticond.shared.backup import pack, unpack
+from panopticond.shared.errors import StoreError
+from panopticond.store.interface import SURROGATES
+from panopticond.store.opening import open_configured
+from panopticond.store.schema import MIGRATIONS
+from panopticond.store.sqlite import schema_of
+
+THERE = "the store in PostgreSQL"
+
+
+async def migrate(config: Config) -> str:
+    """Bring the store to this software's schema, as the daemon does when it starts; refused while it runs."""
+    if config.store.url is not None:
+        async with await open_configured(config.store):
+            return f"{THERE}: has schema {len(MIGRATIONS)}"
+    path = Path(config.store.path)
+    with only_one(config):
+        before = await trio.to_thread.run_sync(_schema, path)
+        furnish(config)
+        async with await open_configured(config.store):
+            after = await trio.to_thread.run_sync(_schema, path)
+    if before == after:
+        return f"{path}: has schema {after}; nothing to do"
+    return f"{path}: schema {before} became {after}"
+
+
+async def backup(config: Config, file: Path) -> str:
+    """Write the store to one new file, consistent while the daemon runs; never over an existing one."""
+    path = _embedded(config, "pg_dump")
+    await trio.to_thread.run_sync(pack, path, [path.with_name(SURROGATES)], file)
+    return f"{file}: written"
+
+
+async def restore(config: Config, file: Path, *, replace: bool) -> str:
+    """Put a backup in place; refused while the daemon runs, and over a store unless ``replace`` was said."""
+    path = _embedded(config, "pg_restore")
+    if path.exists() and path.stat().st_size and not replace:
+        raise StoreError(f"{path}: there is a store already; with --replace it is overwritten by the backup")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with only_one(config):
+        work = partial(unpack, file, path, [path.with_name(SURROGATES)], _sound, needs_key=False)
+        await trio.to_thread.run_sync(work)
+    return f"{path}: restored from {file}"
+
+
+def _embedded(config: Config, tool: str) -> Path:
+    if config.store.url is not None:
+        raise StoreError(f"{THERE}: is backed up and restored by PostgreSQL's own tools, as {tool}")
+    return Path(config.store.path)
+
+
+def _sound(connection: apsw.Connection) -> None:
+    if not schema_of(connection):
+        raise StoreError("the database in the backup is empty")
+    connection.execute("SELECT 1 FROM indicator, observation, publication LIMIT 1").fetchone()
+
+
+def _schema(path: Path) -> int:
+    if not path.exists():
+        return 0
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            return schema_of(connection)
+        finally:
+            connection.close()
+    except apsw.Error as error:
+        raise StoreError(f"{path}: the database cannot be opened: {error}; check [store] path") from error
