@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from panopticond.judge.verdict import Listing
+from panopticond.mistrial import Mistrials
 from panopticond.model import DomainRecord, Indicator, Observation, Round, Sighting, State, Subject, Verdict
 from panopticond.probe.round import Extras
 from panopticond.schedule import Bell, Checked, Duty, FeedMeta, carry_over, check_once, dark_day, listing_of, probe_due
@@ -126,6 +127,31 @@ async def test_everything_is_checked_four_times_a_day_and_recorded(store: Sqlite
         domain = await store.domain(standing.subject.domain)
         assert domain is not None
         assert domain.delegation is not None
+
+
+async def test_a_judge_that_fails_on_one_indicator_holds_up_no_other(store: SqliteStore) -> None:
+    """Its round is recorded, its verdict says so and keeps what was last known; the next is judged, and it is planned."""
+    clock, window, judge = Clockwork(), Window(86400, 4, 300), Judge()
+    watches = await fill(store, window, 3, NOW)
+    broken = False
+
+    def sometimes(subject: Subject, rounds: Sequence[Round], given: Listing) -> Verdict:
+        if broken and subject.host == "d1.zz":
+            raise KeyError("a bug of ours")
+        return judge(subject, rounds, given)
+
+    duty = Duty(window, store, Probe(), clock, Mistrials(sometimes), listing)
+    for hour in (0, 6):
+        broken, clock.time = hour > 0, NOW + hour * HOUR
+        for watch in watches:
+            await check_once(duty, watch.id)
+    standings = {one.subject.host: one for one in [await store.standing(watch.id) for watch in watches]}
+    verdicts = {host: one.verdict for host, one in standings.items() if one.verdict is not None}
+    failed = verdicts["d1.zz"]
+    assert (verdicts["d0.zz"].state, failed.state, verdicts["d2.zz"].state) == ("active", "indeterminate", "active")
+    assert (failed.rule, failed.last_known, failed.last_known_at) == ("could-not-judge", "active", NOW)
+    assert len(await store.rounds(standings["d1.zz"].subject.id)) == 2
+    assert len(window.due(NOW + 12 * HOUR, 9)) == 3
 
 
 def test_the_rounds_of_a_dark_day_come_evenly_from_the_first() -> None:
