@@ -18,7 +18,7 @@ from panopticond.model import public_id
 from panopticond.shared.clock import Clock
 from panopticond.shared.errors import PanopticonError
 from panopticond.store.interface import Standing
-from panopticond.store.sqlite import open_store
+from panopticond.store.opening import open_configured
 
 LIMIT_BYTES = 1 << 20
 LIMIT_LINES = 10_000
@@ -63,7 +63,7 @@ async def claim(config: Config, texts: Sequence[str]) -> tuple[list[str], list[s
     """Enter claims; (a sentence for each indicator now claimed or left as decided, the texts nobody knows)."""
     clock = Clock.from_settings(config.clock, lab=config.lab)
     told, unknown = [], []
-    async with await open_store(Path(config.store.path)) as store:
+    async with await open_configured(config.store) as store:
         for text in dict.fromkeys(texts):
             standings = await store.find(text)
             if not standings:
@@ -85,7 +85,7 @@ def _told(standing: Standing) -> str:
 async def feed_records(config: Config) -> list[FeedRecord]:
     """The record of every feed that ever listed something in the served TLDs, by name."""
     seen: dict[str, Counter[str]] = {}
-    async with await open_store(Path(config.store.path)) as store:
+    async with await open_configured(config.store) as store:
         for tld in tlds(config):
             async for standing in store.standings(str(tld.name)):
                 for feed in {sighting.feed for sighting in standing.sightings}:
