@@ -22,7 +22,9 @@ import trio
 
 from arke import transfer
 from arke.cases.ledger import Ledger
+from arke.cases.needed import needed
 from arke.config import Transfer
+from arke.pins import pin, pinned
 from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
 from panopticond.shared.http import Http, Response
 from panopticond.shared.minisign import SIGNATURE_LIMIT, PublicKey
@@ -51,6 +53,8 @@ SMALL_ZONE = 100
 MAIL_AGE = dt.timedelta(hours=36)
 """A snapshot whose ``to`` is older than this causes no mail."""
 Auth = tuple[str, str] | None
+Found = tuple[Manifest, str, dict[str, list[Any]], str]
+"""The manifest, its signature file, the tables, and the SHA-256 of the manifest."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -92,25 +96,27 @@ class SnapshotWatch:
         Raises RefusedError (bad signature, rollback, expired, a byte changed) or FetchError when it cannot be had.
         """
         accepted = await self._ledger.accepted(self.tld)
-        mark, found = await (self._fetch if "://" in self._records else self._open)(now, accepted)
+        learnt = await pinned(self._ledger, self.tld)
+        mark, found = await (self._fetch if "://" in self._records else self._open)(now, accepted, learnt)
         if found is None:
             return None
-        manifest, tables, sha256 = found
+        manifest, signature, tables, sha256 = found
         rows = tables["snapshot"]
         if len(rows) != 1 or (rows[0].tld, rows[0].serial) != (manifest.tld, manifest.serial):
             raise RefusedError(f"{RECORDS} speaks of another snapshot than its manifest; refused")
         new = accepted is None or manifest.serial > accepted[0]
         if accept and new:
+            await pin(self._ledger, manifest, signature, learnt)
             await self._ledger.accept(self.tld, manifest.serial, sha256, now)
         self._seen = mark
         return Snapshot(manifest, tables, new)
 
     async def _open(
-        self, now: dt.datetime, accepted: tuple[int, str] | None
-    ) -> tuple[object, tuple[Manifest, dict[str, list[Any]], str] | None]:
+        self, now: dt.datetime, accepted: tuple[int, str] | None, learnt: Sequence[PublicKey]
+    ) -> tuple[object, Found | None]:
         """From disk: the directory behind ``latest`` is resolved once, and everything is read inside it."""
 
-        def read() -> tuple[object, tuple[Manifest, dict[str, list[Any]], str] | None]:
+        def read() -> tuple[object, Found | None]:
             path = Path(self._records)
             try:
                 directory = path.parent.resolve(strict=True)
@@ -120,15 +126,17 @@ class SnapshotWatch:
             mark = (directory, status.st_mtime_ns, status.st_size, status.st_ino)
             if mark == self._seen:
                 return mark, None
-            manifest = verify_tree(directory, self._keys, tld=self.tld, now=now, accepted=accepted)
+            keys = (*self._keys, *learnt)
+            manifest = verify_tree(directory, keys, tld=self.tld, now=now, accepted=accepted)
+            signature = (directory / SIGNATURE).read_text("utf-8", "replace")
             sha256 = hashlib.sha256(canonical(manifest)).hexdigest()  # its bytes on disk are exactly these
-            return mark, (manifest, _read_signed(directory / path.name, manifest.file(path.name)), sha256)
+            return mark, (manifest, signature, _read_signed(directory / path.name, manifest.file(path.name)), sha256)
 
         return await trio.to_thread.run_sync(read)
 
     async def _fetch(
-        self, now: dt.datetime, accepted: tuple[int, str] | None
-    ) -> tuple[object, tuple[Manifest, dict[str, list[Any]], str] | None]:
+        self, now: dt.datetime, accepted: tuple[int, str] | None, learnt: Sequence[PublicKey]
+    ) -> tuple[object, Found | None]:
         """Over HTTP: manifest and signature first, then the records into the spool, checked before they are read."""
         base = self._records.rsplit("/", 1)[0]
         known = self._etag if self._seen is not None else None
@@ -138,16 +146,17 @@ class SnapshotWatch:
         if response.status == 304 or sha256 == self._seen:
             return self._seen, None
         signature = (await self._get(f"{base}/{SIGNATURE}", SIGNATURE_LIMIT)).body.decode("utf-8", "replace")
-        manifest = verify_manifest_bytes(data, signature, self._keys, tld=self.tld, now=now, accepted=accepted)
+        keys = (*self._keys, *learnt)
+        manifest = verify_manifest_bytes(data, signature, keys, tld=self.tld, now=now, accepted=accepted)
         path = self._spool / f"{self.tld}-{RECORDS}"
         await download_file(self._http, serial_base(base, manifest), manifest.file(RECORDS), path, self._auth)
         try:
-            tables = await trio.to_thread.run_sync(read_tables, path)
+            tables = await trio.to_thread.run_sync(functools.partial(read_tables, path, kept=needed))
         finally:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
         self._etag = response.headers.get("etag")
-        return sha256, (manifest, tables, sha256)
+        return sha256, (manifest, signature, tables, sha256)
 
     async def _get(self, url: str, limit_bytes: int, *, known: str | None = None) -> Response:
         response = await self._http.get(
@@ -170,7 +179,7 @@ def _read_signed(path: Path, entry: ManifestFile) -> dict[str, list[Any]]:
             if found != entry.sha256:
                 raise RefusedError(f"{entry.name}: its content is not what was signed; refused")
             file.seek(0)
-            return read_tables(path, opened=file)
+            return read_tables(path, opened=file, kept=needed)
     except OSError as error:
         raise RefusedError(f"{entry.name}: cannot be read: {error.strerror}; refused") from error
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import msgspec
 
+from arke.cases.needed import weight
 from arke.model import Case, CaseIndicator, Evidence
 from panopticond.judge.classify import Facts, classify
 from panopticond.model import THREATS, AbuseClass, Scope, State
@@ -198,7 +199,7 @@ def _evidence(observations: list[ObservationRow], round_at: str | None, kind: st
         if row.round_at != round_at or row.kind != kind:
             continue
         detail = decode_detail(row.detail)
-        rank = 2 * (row.outcome in ("live", "resolves")) + ("twin" not in detail)
+        rank = weight(row, detail)
         if row.vantage not in best or rank > best[row.vantage][0]:
             best[row.vantage] = (rank, row, detail)
     return tuple(

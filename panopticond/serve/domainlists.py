@@ -1,8 +1,8 @@
 """The published tree as MoSAPI's daily reports: which days there are, and each day's report ready to send.
 
 Between the repository on disk and ``serve/mosapi``. A day is a UTC day; its report is the newest snapshot whose ``to``
-lies in it. Counts are the snapshot's own signed figures (aggregates.json); names come from records.sql, read only as
-far as its sightings. Each snapshot is read once, in a thread, and kept within a bound.
+lies in it (``by_day``). Counts are the snapshot's own signed figures (aggregates.json); names come from records.sql,
+read only as far as its sightings. Each snapshot is read once, in a thread, and kept within a bound.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import logging
 import os
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -59,9 +60,10 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Dated(msgspec.Struct, frozen=True):
-    """A snapshot as the days know it: the end of its interval, when it was issued."""
+    """A snapshot as the days know it: its interval, when it was issued."""
 
     serial: int
+    start: dt.datetime
     to: dt.datetime
     issued: dt.datetime
 
@@ -117,8 +119,7 @@ class Published:
                 if len(name) == 10 and name.isascii() and name.isdigit() and int(name) <= newest:
                     found[int(name)] = known[int(name)] if int(name) in known else _dated(directory / name)
         self._dated[tld] = found
-        snapshots = [dated for _, dated in sorted(found.items()) if dated is not None]
-        return dict(sorted((dated.to.date(), dated) for dated in {one.to.date(): one for one in snapshots}.values()))
+        return by_day([dated for _, dated in sorted(found.items()) if dated is not None])
 
     def _newest(self, tld: str) -> int:
         """The serial ``latest`` points at, 0 when it points nowhere."""
@@ -250,6 +251,15 @@ class _Head:
             self.named.setdefault(threat, set()).add(domain)
 
 
+def by_day(snapshots: Iterable[Dated]) -> dict[dt.date, Dated]:
+    """The newest of each day; one without an interval of its own, as checks that stand still give, replaces none."""
+    found: dict[dt.date, Dated] = {}
+    for one in snapshots:
+        if one.start < one.to or one.to.date() not in found:
+            found[one.to.date()] = one
+    return dict(sorted(found.items()))
+
+
 def _dated(directory: Path) -> Dated | None:
     """A snapshot's dates from its manifest; None, said in the log, for one that is not ours."""
     try:
@@ -257,4 +267,4 @@ def _dated(directory: Path) -> Dated | None:
     except (OSError, RefusedError) as error:
         _log.warning("mosapi: snapshot %s left out: %s", directory.name, error)
         return None
-    return Dated(manifest.serial, manifest.ended_at, manifest.issued_at)
+    return Dated(manifest.serial, manifest.started_at, manifest.ended_at, manifest.issued_at)

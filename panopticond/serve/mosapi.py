@@ -130,8 +130,6 @@ class MosApi:
         return any(mapped.version == network.version and mapped in network for network in self._networks)
 
     async def _login(self, scope: Mapping[str, Any], tld: str, address: str) -> tuple[str | None, Answer]:
-        if scope["method"] not in ("GET", "POST"):
-            return None, wrong_method("GET, POST")
         authorization = header(scope["headers"], b"authorization")
         login = await self._accounts.login(authorization, address)
         if login.retry_after:
@@ -140,6 +138,8 @@ class MosApi:
         if login.account is None or tld not in login.tlds:
             challenge = (b"www-authenticate", b'Basic realm="mosapi"')
             return None, Answer(401, b"The username or password is wrong for this TLD.\n", (challenge,))
+        if scope["method"] not in ("GET", "POST"):
+            return login.account, wrong_method("GET, POST")
         value = self._sessions.open(login.account, tld)
         cookie = set_cookie(value, time.time() + self._lifetime_seconds, tld)
         return login.account, Answer(200, mosapi.LOGIN_SUCCESSFUL.encode(), (cookie,))

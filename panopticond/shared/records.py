@@ -166,20 +166,32 @@ def read_records(source: BinaryIO | Iterable[bytes], *, row_limit: int = ROW_LIM
     raise RefusedError(f"records.sql line {number + 1}: the file ends before COMMIT; refused")
 
 
-def read_tables(path: Path, *, row_limit: int = ROW_LIMIT, opened: BinaryIO | None = None) -> dict[str, list[Any]]:
-    """Every table of a records.sql (or ``.gz``) whole, in memory; ``RefusedError`` when it is not of the dialect.
+def read_tables(
+    path: Path,
+    *,
+    row_limit: int = ROW_LIMIT,
+    opened: BinaryIO | None = None,
+    kept: Callable[[Iterable[tuple[str, Any]]], dict[str, list[Any]]] | None = None,
+) -> dict[str, list[Any]]:
+    """Every table of a records.sql (or ``.gz``) in memory; ``RefusedError`` when it is not of the dialect.
 
-    ``opened``: the file as its reader has it open already, so that what was hashed is what is read.
+    ``opened``: the file as its reader has it open already, so that what was hashed is what is read. ``kept`` makes
+    the tables of the rows as they stream by, where not all are wanted; left out, all are.
     """
-    tables: dict[str, list[Any]] = {table: [] for table in TABLES}
     try:
         with contextlib.closing(open_records(path, opened)) as stream:
-            for table, row in read_records(stream, row_limit=row_limit):
-                tables[table].append(row)
+            tables = (kept or _all)(read_records(stream, row_limit=row_limit))
     except (OSError, EOFError, zlib.error) as error:
         raise RefusedError(f"{path}: cannot be read: {error}") from error
     if len(tables["snapshot"]) != 1:
         raise RefusedError(f"{path}: table snapshot has {len(tables['snapshot'])} rows, not one; refused")
+    return tables
+
+
+def _all(rows: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
+    tables: dict[str, list[Any]] = {table: [] for table in TABLES}
+    for table, row in rows:
+        tables[table].append(row)
     return tables
 
 

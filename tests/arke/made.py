@@ -183,7 +183,14 @@ def tables(
     return found
 
 
-def publish(root: Path, key: minisign.SecretKey, rows: dict[str, list[Any]], *, issued: dt.datetime = NOW) -> Path:
+def publish(
+    root: Path,
+    key: minisign.SecretKey,
+    rows: dict[str, list[Any]],
+    *,
+    issued: dt.datetime = NOW,
+    keys_next: tuple[str, ...] = (),
+) -> Path:
     """Write and sign a snapshot of these tables under ``root/zz`` and point ``latest`` at it; its records.sql."""
     row = rows["snapshot"][0]
     folder = root / row.tld / str(row.serial)
@@ -193,7 +200,7 @@ def publish(root: Path, key: minisign.SecretKey, rows: dict[str, list[Any]], *, 
     entry = snapshot.ManifestFile(snapshot.RECORDS, len(data), hashlib.sha256(data).hexdigest())
     expires = rfc3339(snapshot.parse_rfc3339(row.to_at) + dt.timedelta(hours=36))
     manifest = snapshot.Manifest(
-        1, row.tld, row.serial, None, None, row.from_at, row.to_at, rfc3339(issued), expires, False, (), (entry,)
+        1, row.tld, row.serial, None, None, row.from_at, row.to_at, rfc3339(issued), expires, False, keys_next, (entry,)
     )
     text = snapshot.canonical(manifest)
     (folder / snapshot.MANIFEST).write_bytes(text)

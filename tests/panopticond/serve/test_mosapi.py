@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from panopticond.config import Account, Config, MosApiSettings, Serve, Tld, check
 from panopticond.serve.accounts import FAILURES_ALLOWED, Accounts
 from panopticond.serve.app import application
-from panopticond.serve.domainlists import Published
+from panopticond.serve.domainlists import Dated, Published, by_day
 from panopticond.serve.mosapi import MosApi
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.records import read_tables
@@ -252,6 +252,15 @@ MALFORMED_DAYS = [
 ]
 
 
+def test_a_snapshot_without_an_interval_replaces_no_day() -> None:
+    """Published again before anything was checked, it says nothing of the day that the one before has not said."""
+    rows = [Dated(2026112101, NOW - 24 * HOUR, NOW, NOW), Dated(2026112102, NOW, NOW, NOW + HOUR)]
+    assert [one.serial for one in by_day(rows).values()] == [2026112101]
+    later = Dated(2026112103, NOW, NOW + 2 * HOUR, NOW + 3 * HOUR)
+    assert [one.serial for one in by_day([*rows, later]).values()] == [2026112103]
+    assert [one.serial for one in by_day(rows[1:]).values()] == [2026112102]
+
+
 async def test_days_without_a_report_and_malformed_days_are_404(client: MosapiClient) -> None:
     """A day nobody published, one that does not exist and any other text in the path."""
     for day in MALFORMED_DAYS:
@@ -323,7 +332,8 @@ async def test_other_methods_and_paths(client: MosapiClient) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         reply = await client.ask(f"/ry/zz/v2/{LATEST}", method)
         assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD")
-    assert (await client.ask("/ry/zz/login", "DELETE")).headers["allow"] == "GET, POST"
+    assert (await client.ask("/ry/zz/login", "DELETE")).status == 401  # who is there comes before what he may do
+    assert (await client.login("DELETE")).headers["allow"] == "GET, POST"
     assert (await client.ask("/ry/zz/logout", "PUT")).status == 405
     for path in (
         "",
