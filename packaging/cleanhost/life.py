@@ -196,12 +196,13 @@ class Life:
         Path("/etc/panopticon/panopticond.toml").write_text(PANOPTICOND_TOML)
         Path("/var/lib/panopticon/list.txt").write_text(LIST)
         run("panopticond", "check-config", user="panopticon")
-        if BOOTED:
+        settings = json.loads(Path("/etc/arke/arke.json").read_text()) | {"poll": "1m"}
+        if BOOTED:  # what only the unit hands over
             secret = Path("/etc/arke/credentials/rdap")
             secret.write_text("made up\n")
             secret.chmod(0o600)
-            settings = json.loads(Path("/etc/arke/arke.json").read_text())
-            Path("/etc/arke/arke.json").write_text(json.dumps(settings | {"rdap": RDAP}))
+            settings["rdap"] = RDAP
+        Path("/etc/arke/arke.json").write_text(json.dumps(settings))
 
     def daemons_run(self) -> None:
         """Both start, say READY and answer status; panopticond takes in its feed; arke keeps an objection."""

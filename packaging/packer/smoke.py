@@ -18,10 +18,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from packer.errors import PackingError
+from packer.programs import PROGRAMS
 from packer.source import ROOT, version
 
 STARTED_SECONDS, ENDED_SECONDS = 90.0, 30.0
-WORLD_SECONDS, WORLD_HOURS, WORLD_SEED = 25.0, 30.0, 7
+WORLD_SECONDS, WORLD_HOURS, WORLD_SEED = 22.0, 22.0, 7
 BEHAVIOURS = ("alive", "compromised", "malicious", "nonexistent")
 
 
@@ -36,9 +37,9 @@ def smoke(panopticond: Path, arke: Path, *, world: bool) -> int:
             if said.split()[-1] != version():
                 raise PackingError(f"{program}: says it is {said.strip()!r}, not {version()}")
             name = said.split()[0]
-            configuration = _configuration(name, home, functools.partial(_said, settings, program))
+            configuration = _configured(name, home / name, functools.partial(_said, settings, program))
             _said(settings, program, "check-config", "-c", str(configuration))
-            _serves(settings, program, configuration, home / f"{name}.sock")
+            _serves(settings, program, configuration, home / name / "status.sock")
             print(
                 f"ok: {program.name}: check-config, run, status, SIGTERM ({time.monotonic() - began:.0f} s)", flush=True
             )
@@ -56,22 +57,39 @@ def _said(settings: Mapping[str, str], program: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def _configuration(name: str, home: Path, said: functools.partial[str]) -> Path:
-    """A configuration that needs no network: the shipped example of arke, the smallest one of panopticond."""
+def smallest(name: str, *, state: Path, runtime: Path, secrets: Path) -> str:
+    """The smallest configuration that needs no network, as text; its secrets are ``key`` or ``secret_rdap``.
+
+    ``state``, ``runtime`` and ``secrets`` are the directories the unit gives a daemon.
+    """
     if name == "arke":
         settings = json.loads((ROOT / "packaging/etc/arke.json").read_text())
-        settings |= {"state": str(home / "arke"), "records": str(home / "records.sql")}
-        path = home / "arke.json"
-        path.write_text(json.dumps(settings | {"status": {"socket": str(home / "arke.sock")}}))
-        return path
-    said("keys", "generate", "--out", str(home / "key"))
-    path = home / "panopticond.toml"
+        settings |= {"state": str(state), "records": str(state / "records.sql")}
+        settings |= {"status": {"socket": str(runtime / "status.sock")}}
+        rdap = {"url": "https://rdap.nic.example/", "username": "arke", "password_file": str(secrets / "secret_rdap")}
+        return json.dumps(settings | {"rdap": rdap})
+    tables = {
+        "status": f'socket = "{runtime}/status.sock"',
+        "store": f'path = "{state}/panopticon.db"',
+        "publish": f'root = "{state}/published"\nsecret_key_file = "{secrets}/key"',
+        "tranco": "enabled = false",
+        "serve": "enabled = false",
+    }
     vantages = "".join(f'[[vantage]]\nname = "{n}"\ncountry = "{c}"\n' for n, c in (("here", "NZ"), ("far", "DE")))
-    vantages += 'proxy = "http://127.0.0.1:9"\n'
-    tables = {"status": f'socket = "{home}/panopticond.sock"', "store": f'path = "{home}/store/panopticon.db"',
-              "publish": f'root = "{home}/published"\nsecret_key_file = "{home}/key"', "tranco": "enabled = false",
-              "serve": "enabled = false"}  # fmt: skip
-    path.write_text('[[tld]]\nname = "zz"\n' + "".join(f"[{key}]\n{text}\n" for key, text in tables.items()) + vantages)
+    text = "".join(f"[{key}]\n{lines}\n" for key, lines in tables.items())
+    return f'[[tld]]\nname = "zz"\n{text}{vantages}proxy = "http://127.0.0.1:9"\n'
+
+
+def _configured(name: str, home: Path, said: functools.partial[str]) -> Path:
+    """A configuration of one program in a directory of its own, with the secrets it names."""
+    home.mkdir()
+    if name == "arke":
+        (home / "secret_rdap").write_text("made up\n")
+        (home / "secret_rdap").chmod(0o600)
+    else:
+        said("keys", "generate", "--out", str(home / "key"))
+    path = home / PROGRAMS[name].configuration
+    path.write_text(smallest(name, state=home / "state", runtime=home, secrets=home))
     return path
 
 
