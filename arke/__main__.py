@@ -123,6 +123,7 @@ def _screen(options: argparse.Namespace) -> None:
 def _preview(options: argparse.Namespace) -> None:
     from arke import commands
 
+    logging.getLogger("arke.cases").setLevel(logging.WARNING)  # what becomes of each case is said in sentences below
     settings = config.read(options.config)
     _run_async(commands.preview_command, settings, options.out or Path(settings.state) / "preview")
 

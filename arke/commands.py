@@ -18,8 +18,9 @@ import msgspec
 import trio
 
 from arke import transfer
+from arke.advice import advice
 from arke.cases.ledger import DECISIONS, Ledger
-from arke.config import Account, Config, check
+from arke.config import Account, Config, read
 from arke.mail import template
 from arke.main import preview
 from arke.rooms import with_certificate
@@ -31,7 +32,7 @@ from panopticond.shared.errors import ConfigurationError, ControlError, Panoptic
 from panopticond.shared.http import Http
 from panopticond.shared.minisign import PublicKey
 from panopticond.shared.records import read_tables
-from panopticond.shared.settings import convert, read_json, read_secret
+from panopticond.shared.settings import read_secret
 from panopticond.shared.snapshot import MANIFEST, RECORDS, Manifest, verify_tree
 from panopticond.shared.values import OTHERS, folder_fault, is_file, secret_fault
 from panopticond.shared.zone import read_names
@@ -42,9 +43,7 @@ CLEAR = "\x1b[H\x1b[2J"
 
 def checked(path: Path) -> Config:
     """The configuration in a file; ConfigurationError with the faults of every stage: types, rules, files on disk."""
-    told: list[str] = []
-    data = read_json(path, told=told)
-    return convert(data, Config, lambda config: [*told, *check(config), *on_this_host(config)])
+    return read(path, on_this_host)
 
 
 def check_config(path: Path) -> None:
@@ -192,13 +191,18 @@ def _snapshot_only(rows: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
 
 
 async def preview_command(config: Config, out: Path) -> None:
-    """Write every notice due now under ``out`` and say what would not be sent, and why."""
+    """Write every notice due now under ``out`` and say what would not be sent, why, and what to do about it."""
     outcomes = await preview(config, out)
     for outcome in sorted(outcomes, key=lambda outcome: (outcome.what, outcome.case.id)):
         if outcome.what != "draft":
-            print(f"{outcome.case.id} {outcome.case.domain}: {outcome.what} ({outcome.reason})")
+            told = advice(outcome.what, outcome.reason)
+            name = outcome.case.host or outcome.case.domain
+            print(f"{outcome.case.id} {name}: {outcome.what} ({outcome.reason})" + (f": {told}" if told else ""))
     drafts = sum(outcome.what == "draft" for outcome in outcomes)
-    print(f"{drafts} cases have notices due, written under {out}; nothing was sent")
+    if drafts:
+        print(f"{drafts} cases have notices due, written under {out}; nothing was sent")
+    else:
+        print("no case has a notice due now; nothing was written or sent")
 
 
 async def queue_list(config: Config, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -20,8 +21,8 @@ from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import Delay, Duration, convert, read_json, seconds
 from panopticond.shared.values import is_file
 
-Positive = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
 PublicKey = Annotated[str, msgspec.Meta(pattern=r"^RW[A-Za-z0-9+/]{54}\Z")]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
 
 
 _SECRETS = ("password_file", "token_file", "header_file", "certificate_file", "certificate_key_file")
@@ -272,10 +273,24 @@ class Config(Section, frozen=True):
         return tuple(name.lower() for name in ([self.tld] if isinstance(self.tld, str) else self.tld))
 
 
-def read(path: Path) -> Config:
-    """The configuration in a JSON file; ConfigurationError carries every fault with its path."""
+def read(path: Path, more: Callable[[Config], list[str]] = lambda _: []) -> Config:
+    """The configuration in a JSON file; ConfigurationError carries every fault with its path, those of ``more`` too."""
+    if not path.exists():
+        sentence = "no such file; name yours with -c, or write one: docs/how-to/first-arke.md shows it whole"
+        raise ConfigurationError([f"{path}: {sentence}"])
     told: list[str] = []
-    return convert(read_json(path, told=told), Config, lambda config: [*told, *check(config)])
+    data = read_json(path, told=told)
+    try:
+        return convert(data, Config, lambda config: [*told, *check(config), *more(config)])
+    except ConfigurationError as error:
+        raise ConfigurationError([_plain(problem) for problem in error.problems]) from error
+
+
+def _plain(problem: str) -> str:
+    """A pattern is no sentence: what a key looks like, and where to find it."""
+    if problem.startswith("keys[") and "regex" in problem:
+        return f"{problem.partition(':')[0]}: no public key: RW and 54 more, the last line of the operator's .pub file"
+    return problem
 
 
 def check(config: Config) -> list[str]:
