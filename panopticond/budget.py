@@ -24,18 +24,50 @@ if TYPE_CHECKING:
 TOGETHER_SECONDS = 1.0
 """What is reserved at once spans no more than this."""
 LATE_SECONDS = 0.1
+"""A moment missed by more is let go."""
+MOST_LEAD_SECONDS = 2.0
+"""Moments are reserved so far ahead as the last answer took twice, and no further: else a slow one comes too late."""
+DRIFT = 1e-4
+"""How far two clocks part in a second at worst."""
 _AGAIN_SECONDS = 1.0
 log = logging.getLogger(__name__)
+
+
+class DatabaseClock:
+    """The database's clock as this process's: the difference, from above, by the quickest answers of late.
+
+    An answer that says it is ``c`` there came between ``asked`` and ``answered`` here. The greatest ``c - answered``
+    puts a moment of the database never too early and, once one answer was quick, hardly too late.
+    """
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None
+        self._since = 0.0
+        self.wait_seconds = 0.0
+        """How long the last answer took."""
+
+    def heard(self, said: float, asked: float, answered: float) -> None:
+        """An answer came."""
+        self.wait_seconds = answered - asked
+        known = None if self._ahead is None else self._ahead - DRIFT * (answered - self._since)
+        # above what this answer allows, the clock was set, or it is another server's
+        if known is None or known < said - answered or known > said - asked:
+            known = said - answered
+        self._ahead, self._since = known, answered
+
+    def here(self, moment: float) -> float:
+        """A moment of the database in trio's time."""
+        return moment - (self._ahead or 0.0)
 
 
 class SharedBuckets:
     """``shared.ratelimit.Rate`` for all hosts: ``rate_per_second`` moments a second and key, none saved up."""
 
-    def __init__(self, store: PostgresStore, name: str, rate_per_second: float) -> None:
-        """``name`` keeps the keys of one rate apart from another's."""
+    def __init__(self, store: PostgresStore, clock: DatabaseClock, name: str, rate_per_second: float) -> None:
+        """``name`` keeps the keys of one rate apart from another's; ``clock`` is one for all of a process."""
         if not rate_per_second > 0:
             raise ValueError("a rate must be above 0")
-        self._store, self._name = store, name
+        self._store, self._clock, self._name = store, clock, name
         self._interval_s = 1.0 / rate_per_second
         self._most = int(max(1.0, min(1000.0, TOGETHER_SECONDS * rate_per_second)))
         self._queues: dict[str, _Queue] = {}
@@ -71,14 +103,22 @@ class SharedBuckets:
         queue.waiting.appendleft(me)
         while True:
             count = min(len(queue.waiting), self._most)
-            work = partial(hosts.reserve, key=f"{self._name} {key}", interval_seconds=self._interval_s, count=count)
+            asked = trio.current_time()
+            work = partial(
+                hosts.reserve,
+                key=f"{self._name} {key}",
+                interval_seconds=self._interval_s,
+                count=count,
+                lead_seconds=min(MOST_LEAD_SECONDS, 2 * self._clock.wait_seconds),
+            )
             try:
-                delay = await self._store.engine.transact(work)
+                moment, said = await self._store.engine.transact(work)
             except StoreError as error:
                 log.debug("%s waits for the shared rate: %s", self._name, error)
                 await trio.sleep(_AGAIN_SECONDS)
                 continue
-            begins = trio.current_time() + delay
+            self._clock.heard(said, asked, trio.current_time())
+            begins = self._clock.here(moment)
             for place in range(count):
                 if queue.waiting:
                     queue.waiting.popleft().due = begins + place * self._interval_s

@@ -90,7 +90,7 @@ class Fleet:
         while True:
             await turn.begun.wait()
             log.info("this host alone now does: %s", name)
-            with turn.scope:
+            with turn.renewed():
                 try:
                     await task()
                 except AwayError as error:
@@ -98,7 +98,6 @@ class Fleet:
                     await trio.sleep(_AGAIN_SECONDS)
                     continue
                 return
-            turn.renew()
 
     def figures(self) -> Mapping[str, float]:
         """What the other hosts may know of this one."""
@@ -118,6 +117,7 @@ class Fleet:
             "host": self.name,
             "roles": list(self.roles),
             "alone": sorted(self.holding),
+            "database": self._store.engine.trouble or "answers",
             "hosts": [
                 {"name": one.name, "roles": list(one.roles), **{name: int(n) for name, n in one.figures.items()}}
                 for one in self.hosts
@@ -126,10 +126,20 @@ class Fleet:
 
     def wrong(self) -> list[str]:
         """What an operator should know first."""
-        lost = self.leases.lost if self.leases is not None else 0
-        if not lost:
-            return []
-        return [f"{lost} results of this host were dropped: another host had the check by then; see [store] lease"]
+        found = []
+        if self.away():
+            waiting = self.leases.waiting if self.leases is not None else 0
+            found.append(f"{self._store.engine.trouble}; {waiting} finished rounds wait to be recorded")
+        if self.leases is not None and self.leases.lost:
+            lost = f"{self.leases.lost} results of this host were dropped"
+            found.append(f"{lost}: another host had the check by then; see [store] lease")
+        if "probe" in self.roles and not any("collect" in one.roles for one in self.hosts) and self.hosts:
+            found.append("no living host collects: feeds are not followed")
+        return found
+
+    def away(self) -> bool:
+        """Whether the database did not answer when it was last asked."""
+        return bool(self._store.engine.trouble)
 
     async def _plan_what_is_not(self) -> None:
         """Plan what the store watches and no plan has: after a move from another store."""
@@ -167,6 +177,7 @@ class Fleet:
 
     def _let_go(self) -> None:
         for name in self.holding:
+            self._wanted[name].begun = trio.Event()
             self._wanted[name].scope.cancel()
         self.holding.clear()
 
@@ -184,5 +195,7 @@ class _Turn:
         self.begun = trio.Event()
         self.scope = trio.CancelScope()
 
-    def renew(self) -> None:
-        self.begun, self.scope = trio.Event(), trio.CancelScope()
+    def renewed(self) -> trio.CancelScope:
+        """The scope of one more time; ``begun`` stays set while it is still this host's turn."""
+        self.scope = trio.CancelScope()
+        return self.scope

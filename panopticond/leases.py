@@ -29,7 +29,7 @@ from panopticond.window import Window
 if TYPE_CHECKING:
     from panopticond.store.postgres import PostgresStore
 
-POLL_SECONDS = 5.0
+POLL_SECONDS = 2.0
 """Real seconds after which the plan is looked at again when nobody rang."""
 _TOGETHER = 64
 """Finished rounds written in one transaction at most."""

@@ -52,6 +52,10 @@ class Fellowship(Protocol):
         """What an operator should know first."""
         ...
 
+    def away(self) -> bool:
+        """Whether the database did not answer when it was last asked."""
+        ...
+
 
 class Sharing(msgspec.Struct, frozen=True):
     """What is this host's own, and what it shares."""
@@ -92,7 +96,7 @@ def _by_itself(config: Config, store: SqlStore) -> Sharing:
 
 
 def _beside_others(config: Config, store: Any, clock: Clock) -> Sharing:
-    from panopticond.budget import SharedBuckets, spend  # noqa: PLC0415 - a host by itself loads none of these
+    from panopticond.budget import DatabaseClock, SharedBuckets, spend  # noqa: PLC0415 - a host by itself loads none of these
     from panopticond.fleet import Fleet  # noqa: PLC0415
     from panopticond.leases import LeasedStore, Leases  # noqa: PLC0415
 
@@ -100,6 +104,7 @@ def _beside_others(config: Config, store: Any, clock: Clock) -> Sharing:
     lease_seconds = seconds(config.store.lease)
     leases = Leases(*_rhythm(config), store=store, clock=clock, room=room, lease_seconds=lease_seconds)
     store.planner = leases.first_plan
+    server_clock = DatabaseClock()
     fleet = Fleet(store, clock, config.roles, leases if "probe" in config.roles else None)
 
     async def nothing() -> list[Watch]:
@@ -111,8 +116,8 @@ def _beside_others(config: Config, store: Any, clock: Clock) -> Sharing:
         fleet.alone,
         nothing,
         partial(store.secret, "surrogates"),
-        rate=partial(SharedBuckets, store),
-        pace=lambda name, a_second, _burst: SharedBuckets(store, name, a_second),
+        rate=partial(SharedBuckets, store, server_clock),
+        pace=lambda name, a_second, _burst: SharedBuckets(store, server_clock, name, a_second),
         spend=partial(spend, store, "webrisk"),
         fleet=fleet,
     )

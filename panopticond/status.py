@@ -79,7 +79,9 @@ async def gather(parts: Parts, health: Health) -> dict[str, Any]:
     """How the daemon fares, as plain values."""
     now = parts.clock.now()
     coverage = parts.window.coverage(now)
-    feeds = await _feeds(parts)
+    fleet = parts.sharing.fleet
+    reachable = fleet is None or not fleet.away()  # while it is not, the answer must not wait for the database
+    feeds = await _feeds(parts) if reachable else []
     silent = parts.authorities.silent()
     next_check = parts.window.next_due()
     return {
@@ -87,7 +89,7 @@ async def gather(parts: Parts, health: Health) -> dict[str, Any]:
         "version": __version__,
         "now": rfc3339(now),
         "started": rfc3339(now - dt.timedelta(seconds=(time.monotonic() - health.began) * parts.clock.scale)),
-        "wrong": _wrong(health, feeds, coverage, silent, _mistrials(parts)),
+        "wrong": (fleet.wrong() if fleet else []) + _wrong(health, feeds, coverage, silent, _mistrials(parts)),
         "problems": dict(sorted(health.problems.items())),
         "silent": list(silent),
         "indicators": len(parts.window),
@@ -99,7 +101,8 @@ async def gather(parts: Parts, health: Health) -> dict[str, Any]:
         "components": health.components.table(),
         "webrisk": _webrisk(parts),
         "feeds": feeds,
-        "tlds": [await _tld(parts, tld, now) for tld in parts.tlds],
+        "tlds": [await _tld(parts, tld, now) for tld in parts.tlds] if reachable else [],
+        "fleet": fleet.table() if fleet else None,
     }
 
 

@@ -64,16 +64,21 @@ def leave(sql: Sql, host: int) -> None:
     sql.change("DELETE FROM host WHERE id = ?", (host,))
 
 
-def reserve(sql: Sql, key: str, interval_seconds: float, count: int) -> float:
-    """Reserve ``count`` moments ``interval_seconds`` apart for a key; in how many seconds the first of them is."""
+def reserve(sql: Sql, key: str, interval_seconds: float, count: int, lead_seconds: float) -> tuple[float, float]:
+    """Reserve ``count`` moments ``interval_seconds`` apart for a key, none sooner than ``lead_seconds`` from now.
+
+    Returns the first of them and now, both in seconds since 1970 by the database's clock.
+    """
     rows = sql.rows(
-        "INSERT INTO budget (key, next) VALUES (?1, extract(epoch FROM clock_timestamp()) + ?2::double precision) "
+        "INSERT INTO budget (key, next) "
+        "VALUES (?1, extract(epoch FROM clock_timestamp()) + ?3::double precision + ?2::double precision) "
         "ON CONFLICT (key) DO UPDATE SET next = "
-        "greatest(budget.next, extract(epoch FROM clock_timestamp())) + ?2::double precision "
-        "RETURNING next - ?2::double precision - extract(epoch FROM clock_timestamp())",
-        (key, str(interval_seconds * count)),
+        "greatest(budget.next, extract(epoch FROM clock_timestamp()) + ?3::double precision) + ?2::double precision "
+        "RETURNING next - ?2::double precision, extract(epoch FROM clock_timestamp())::double precision",
+        (key, str(interval_seconds * count), str(lead_seconds)),
     )
-    return max(0.0, float(rows[0][0]))
+    begins, now = rows[0]
+    return float(begins), float(now)
 
 
 def spend(sql: Sql, key: str, limit: int) -> bool:

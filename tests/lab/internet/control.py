@@ -1,4 +1,4 @@
-"""The lab's own window: ``/health``, ``/requests`` (counts by server) and ``/mails`` (how many were accepted)."""
+"""The lab's own window: ``/health``, ``/requests`` (counts by server), ``/arrivals`` (at the TLD's servers) and ``/mails`` (how many were accepted)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Control:
         pages = {
             "/health": {"now": self._state.now().isoformat()},
             "/requests": dict(sorted(self._state.requests.items())),
+            "/arrivals": {str(number): times for number, times in self._state.arrivals.items()},
             "/mails": {"accepted": self._boxes.accepted, "rejected": self._boxes.rejected},
             "/control": {"control": "ok"},
         }

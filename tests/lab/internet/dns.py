@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+import time
 from collections.abc import Callable
 
 import trio
@@ -121,12 +122,14 @@ def addresses(name: str, kind: int, found: tuple[str, ...]) -> Records:
 class Authority:
     """The TLD's own servers and its registry zones', as protocols.md section 3.2 describes them."""
 
-    def __init__(self, state: Internet) -> None:
+    def __init__(self, state: Internet, number: int = 0) -> None:
         self._state = state
+        self._arrivals = state.arrivals.setdefault(number, [])
 
     def answer(self, name: str, kind: int) -> tuple[int, int, Records, Records, tuple[int, ...]]:
         state = self._state
         state.requests["authority"] += 1
+        self._arrivals.append(round(time.monotonic(), 4))
         zone = state.zone_of(name)
         if zone is None:
             return 0, REFUSED, [], [], ()

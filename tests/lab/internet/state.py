@@ -21,6 +21,8 @@ class Internet:
         self.world = world
         self.clock = clock
         self.requests = requests
+        self.arrivals: dict[int, list[float]] = {}
+        """When each of the TLD's servers was asked, by its number: real seconds since some moment."""
         self.domains: dict[str, Domain] = {}
         self.hosts: dict[str, Host] = {}
         for domain in world.domains:
