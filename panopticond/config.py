@@ -29,10 +29,12 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Account(Section, frozen=True):
-    """Who may fetch a TLD's snapshots: the password stands in a file."""
+    """Who may fetch a TLD's snapshots, by a password in a file, a client certificate, or either."""
 
     name: Name
-    password_file: str
+    password_file: str | None = None
+    certificate_file: str | None = None
+    """The certificate (PEM) the client shows over our TLS; itself, not its issuer."""
 
 
 class Rdap(Section, frozen=True):
@@ -255,6 +257,8 @@ class MosApiSettings(Section, frozen=True):
     """From login, in real time; nothing prolongs a session."""
     sessions_per_account: Positive = 1
     """At a time and for one TLD; one login more ends the oldest."""
+    requests_per_certificate: Positive = 4
+    """Answered at a time for one client certificate, which needs no session."""
     allow_networks: tuple[str, ...] = ()
     """Client addresses or networks that may connect; empty: all."""
     daar_alias: bool = False

@@ -104,13 +104,19 @@ def _check_groups(config: Config) -> list[str]:
 def _check_accounts(config: Config) -> list[str]:
     """One name is one account wherever it stands: two password files would leave it to chance which counts."""
     problems = []
-    files: dict[str, str] = {}
+    files: dict[str, str | None] = {}
     for at, tld in enumerate(config.tld):
         for number, account in enumerate(tld.accounts):
+            path = f"tld[{at}].accounts[{number}]"
+            if account.password_file is None and account.certificate_file is None:
+                problems.append(f"{path}: give {account.name!r} a password_file, a certificate_file or both")
+            if account.certificate_file is not None and config.serve.certificate_file is None:
+                problems.append(
+                    f"{path}.certificate_file: clients show certificates over TLS; give serve.certificate_file"
+                )
             if files.setdefault(account.name, account.password_file) != account.password_file:
                 problems.append(
-                    f"tld[{at}].accounts[{number}].password_file: {account.name!r} has another file elsewhere; "
-                    "one account has one password"
+                    f"{path}.password_file: {account.name!r} has another file elsewhere; one account has one password"
                 )
     return problems
 

@@ -1,4 +1,4 @@
-"""Who may see which TLD: HTTP Basic (RFC 7617) against scrypt hashes, with throttled guessing.
+"""Who may see which TLD: a client certificate, or HTTP Basic (RFC 7617) against scrypt hashes, guessing throttled.
 
 First step of every request. Passwords come from files at start and are kept as scrypt hashes only; a login that was
 good once is recognised by a keyed hash of this process, so that a download of many files costs one scrypt. Every
@@ -13,13 +13,16 @@ import functools
 import hashlib
 import hmac
 import secrets
+import ssl
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 import trio
 
 from panopticond.config import Tld
+from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import read_secret
 
 FAILURES_ALLOWED = 5
@@ -51,7 +54,14 @@ class _Account(msgspec.Struct, frozen=True):
 class Accounts:
     """Every account of the configuration with the TLDs it may see."""
 
-    def __init__(self, passwords: dict[str, tuple[str, frozenset[str]]]) -> None:
+    def __init__(
+        self,
+        passwords: dict[str, tuple[str, frozenset[str]]],
+        certificates: Mapping[bytes, tuple[str, frozenset[str]]] | None = None,
+    ) -> None:
+        """``passwords`` by account, ``certificates`` (DER) with their account; each with the TLDs it may see."""
+        self.certificates = tuple(certificates or ())
+        self._holders = {hashlib.sha256(der).digest(): Login(*holder) for der, holder in (certificates or {}).items()}
         self._key = secrets.token_bytes(32)
         self._accounts: dict[str, _Account] = {}
         for name, (password, tlds) in passwords.items():
@@ -66,11 +76,23 @@ class Accounts:
     def of(cls, tlds: Sequence[Tld]) -> Accounts:
         """The accounts of the served TLDs; one name under several is one account. ConfigurationError for a file."""
         passwords: dict[str, tuple[str, frozenset[str]]] = {}
+        certificates: dict[bytes, tuple[str, frozenset[str]]] = {}
         for tld in tlds:
             for account in tld.accounts:
-                before = passwords.get(account.name, ("", frozenset()))[1]
-                passwords[account.name] = read_secret(account.password_file), before | {str(tld.name)}
-        return cls(passwords)
+                if account.password_file is not None:
+                    before = passwords.get(account.name, ("", frozenset()))[1]
+                    passwords[account.name] = read_secret(account.password_file), before | {str(tld.name)}
+                if account.certificate_file is not None:
+                    der = read_certificate(account.certificate_file)
+                    before = certificates.get(der, ("", frozenset()))[1]
+                    certificates[der] = account.name, before | {str(tld.name)}
+        return cls(passwords, certificates)
+
+    def holder(self, certificate: bytes | None) -> Login:
+        """The account a verified client certificate (DER) belongs to, if any."""
+        if certificate is None:
+            return Login(None)
+        return self._holders.get(hashlib.sha256(certificate).digest(), Login(None))
 
     async def login(self, authorization: str | None, address: str) -> Login:
         """The account an ``Authorization`` header proves, if any; ``address`` is the client's, for throttling only."""
@@ -105,6 +127,16 @@ class Accounts:
         self._failures[place] = [*recent, now][-allowed:]
         while len(self._failures) > _REMEMBERED:
             self._failures.popitem(last=False)
+
+
+def read_certificate(path: str) -> bytes:
+    """The one certificate (DER) of a PEM file; ConfigurationError when it cannot be read or holds none."""
+    try:
+        return ssl.PEM_cert_to_DER_cert(Path(path).read_text(encoding="ascii").strip())
+    except OSError as error:
+        raise ConfigurationError([f"{path}: cannot read the certificate: {error.strerror}"]) from error
+    except ValueError as error:
+        raise ConfigurationError([f"{path}: not one certificate in PEM form"]) from error
 
 
 def _credentials(authorization: str | None) -> tuple[str | None, str]:

@@ -6,6 +6,8 @@ default; off loopback only with TLS, because accounts sign in with passwords.
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from panopticond.config import Config
 from panopticond.serve.accounts import Accounts
+from panopticond.serve.clientcert import ask_for
 from panopticond.serve.domainlists import Published
 from panopticond.serve.mosapi import PREFIX, MosApi
 from panopticond.serve.repository import Repository
@@ -55,9 +58,24 @@ class _Everything:
         await response(scope, receive, send)
 
 
+class _Settings(hypercorn.Config):
+    """hypercorn's settings, with TLS that also asks for the accounts' certificates."""
+
+    def __init__(self, certificates: Sequence[bytes]) -> None:
+        super().__init__()
+        self._certificates = certificates
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        """As hypercorn makes it, and then ours."""
+        context = super().create_ssl_context()
+        if context is not None:
+            ask_for(context, self._certificates)
+        return context
+
+
 async def answer(config: Config, accounts: Accounts, handle: int) -> None:
     """Serve the published tree on a listening socket, by its descriptor, until cancelled."""
-    settings = hypercorn.Config()
+    settings = _Settings(accounts.certificates)
     settings.certfile, settings.keyfile = config.serve.certificate_file, config.serve.key_file
     settings.alpn_protocols = ["http/1.1"]
     settings.accesslog = settings.errorlog = None

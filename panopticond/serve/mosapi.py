@@ -2,8 +2,8 @@
 
 Below ``/ry/<tld>/`` of the repository's server; everything else of it is not ours. Bare ASGI, because a request has
 nothing to parse but its path: a day's report is ready in memory (``serve/domainlists``), plain and packed. Order of the
-checks: the size of the headers (431), the client's address (403), its login or session (401, 429), then the method
-(405), the path (404) and the query (400). docs/reference/mosapi.md describes it for clients.
+checks: the size of the headers (431), the client's address (403), its login, session or certificate (401, 429), then
+the method (405), the path (404) and the query (400). docs/reference/mosapi.md describes it for clients.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import ipaddress
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from panopticond.config import MosApiSettings
 from panopticond.serve import monitoring
 from panopticond.serve.accounts import Accounts
+from panopticond.serve.clientcert import shown
 from panopticond.serve.domainlists import Dated, Page, Published, Report
 from panopticond.serve.mosapiwire import (
     JSON,
@@ -53,7 +55,10 @@ _log = logging.getLogger(__name__)
 
 
 class MosApi:
-    """The ASGI application of everything below ``/ry/``. ``seconds`` is a monotonic clock, ``now`` policy time."""
+    """The ASGI application of everything below ``/ry/``. ``seconds`` is a monotonic clock, ``now`` policy time.
+
+    ``shown`` gives the client certificate of the connection whose request is being answered.
+    """
 
     def __init__(
         self,
@@ -63,12 +68,16 @@ class MosApi:
         *,
         now: Callable[[], dt.datetime],
         seconds: Callable[[], float] = time.monotonic,
+        shown: Callable[[], bytes | None] = shown,
     ) -> None:
         self._published = published
         self._accounts = accounts
         self._now = now
         self._daar_alias = settings.daar_alias
         self._networks = [ipaddress.ip_network(network) for network in settings.allow_networks]
+        self._shown = shown
+        self._per_certificate = settings.requests_per_certificate
+        self._answering: Counter[str] = Counter()
         self._lifetime_seconds = settings.session_minutes * 60
         self._sessions = Sessions(
             lifetime_seconds=self._lifetime_seconds, per_account=settings.sessions_per_account, seconds=seconds
@@ -111,13 +120,29 @@ class MosApi:
             return await self._login(scope, tld, address)
         values = cookies(scope["headers"])
         session = next((found for value in values if (found := self._sessions.find(value, tld))), None)
-        if session is None:
-            return None, Answer(401, mosapi.UNAUTHENTICATED.encode() + b"\n")
-        if rest == "logout":
+        if session is not None and rest == "logout":
             return session.account, self._logout(scope, tld, values)
+        if session is not None:
+            return session.account, await self._for(scope, tld, rest)
+        holder = self._accounts.holder(self._shown())
+        if holder.account is None or tld not in holder.tlds or rest == "logout":
+            return None, Answer(401, mosapi.UNAUTHENTICATED.encode() + b"\n")
+        return holder.account, await self._by_certificate(holder.account, scope, tld, rest)
+
+    async def _by_certificate(self, account: str, scope: Mapping[str, Any], tld: str, rest: str) -> Answer:
+        """A certificate has no session to end: what is limited is how many of its requests are answered at a time."""
+        if self._answering[account] >= self._per_certificate:
+            return Answer(429, b"Too many requests at a time with this certificate.\n", ((b"retry-after", b"1"),))
+        self._answering[account] += 1
+        try:
+            return await self._for(scope, tld, rest)
+        finally:
+            self._answering[account] -= 1
+
+    async def _for(self, scope: Mapping[str, Any], tld: str, rest: str) -> Answer:
         if scope["method"] not in ("GET", "HEAD"):
-            return session.account, wrong_method("GET, HEAD")
-        return session.account, await self._resource(scope, tld, rest)
+            return wrong_method("GET, HEAD")
+        return await self._resource(scope, tld, rest)
 
     def _allowed(self, address: str) -> bool:
         if not self._networks:
