@@ -5,14 +5,18 @@ Reads the store beside a running daemon; decides nothing. Pure formatting below,
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 
 from panopticond.commands.class_facts import class_lines
 from panopticond.config import Config, tlds
+from panopticond.feeds.catalogue import resolve
 from panopticond.feeds.formats.row import Row
 from panopticond.feeds.normalise import normalise
-from panopticond.model import DomainRecord, Incident, Indicator, Observation, Round, public_id
-from panopticond.shared.clock import rfc3339
+from panopticond.judge.registration import began
+from panopticond.judge.verdict import not_validated
+from panopticond.model import DomainRecord, Incident, Indicator, Observation, Round, Trust, public_id
+from panopticond.shared.clock import Clock, rfc3339
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.names import Names
 from panopticond.store.interface import Standing
@@ -47,10 +51,14 @@ async def explain(config: Config, text: str) -> str:
             raise PanopticonError(f"{text}: no feed has listed this in a served TLD; nothing is known of it")
         parts = []
         names = Names([policy(tld) for tld in tlds(config)])
+        now = Clock.from_settings(config.clock, lab=config.lab).now()
+        trusts = {feed.name: feed.trust for feed in map(resolve, config.feed) if feed.licence != "verdict-only"}
         for standing in standings:
             rounds = await store.rounds(standing.subject.id)
             by_policy = names.registered_domain(standing.subject.host)
-            parts.append("\n".join([*_indicator(standing, rounds), *_grouping(standing, by_policy)]))
+            domain = await store.domain(standing.subject.domain)
+            whole = [*_indicator(standing, rounds, trusts), *_notice(standing, trusts, began(domain), now)]
+            parts.append("\n".join([*whole, *_grouping(standing, by_policy)]))
         name, tld = standings[0].subject.domain, standings[0].subject.tld
         domain = await store.domain(name)
         neighbours = [one for one in await store.find(name) if one.subject.domain == name]
@@ -68,7 +76,21 @@ def _key(text: str) -> str:
     return found.key if isinstance(found, Indicator) else text
 
 
-def _indicator(standing: Standing, rounds: Iterable[Round]) -> Iterable[str]:
+def _notice(
+    standing: Standing, trusts: Mapping[str, Trust], start: dt.datetime | None, now: dt.datetime
+) -> Iterable[str]:
+    """Whether it is validated now, which is what a notice needs, and what speaks against it."""
+    if standing.verdict is None:
+        return
+    why = not_validated(
+        standing.verdict, standing.sightings, trusts, registration_began=start, to=now, decision=standing.decision
+    )
+    yield f"  validated: no, {why}" if why else "  validated: yes, by trusted feeds and by our own checks"
+    if not why and "review" in standing.verdict.flags:
+        yield "  no notice until a person decides: panopticond review"
+
+
+def _indicator(standing: Standing, rounds: Iterable[Round], trusts: Mapping[str, Trust]) -> Iterable[str]:
     subject, verdict = standing.subject, standing.verdict
     yield subject.key
     yield f"  id {public_id(subject.key)}   domain {subject.domain}   scope {subject.scope}"
@@ -90,7 +112,7 @@ def _indicator(standing: Standing, rounds: Iterable[Round]) -> Iterable[str]:
     for sighting in standing.sightings:
         ended = f", missed at {rfc3339(sighting.ended)}" if sighting.ended else ", still listed"
         span = f"from {rfc3339(sighting.first)} to {rfc3339(sighting.last)}{ended}"
-        yield f"  sighting: {sighting.feed} ({sighting.threat}) {span}"
+        yield f"  sighting: {sighting.feed} ({sighting.threat}, {trusts.get(sighting.feed, 'not counted')}) {span}"
     for round_ in rounds:
         yield f"  round {rfc3339(round_.at)}"
         for observation in round_.observations:

@@ -274,10 +274,27 @@ def validated(
     decision: str | None = None,
 ) -> bool:
     """Whether it may be noticed: trusted feeds since this registration began, and active in the 24 h before ``to``."""
-    if (
-        decision == "dismiss"
-        or verdict.last_active is None
-        or not sufficient_trust(trusts, sightings, registration_began)
-    ):
-        return False
-    return to - VALIDATION_WINDOW <= verdict.last_active <= to
+    return not not_validated(
+        verdict, sightings, trusts, registration_began=registration_began, to=to, decision=decision
+    )
+
+
+def not_validated(
+    verdict: Verdict,
+    sightings: Sequence[Sighting],
+    trusts: Mapping[str, Trust],
+    *,
+    registration_began: dt.datetime | None,
+    to: dt.datetime,
+    decision: str | None = None,
+) -> str:
+    """Why it may not be noticed, in words; empty when it may."""
+    if decision == "dismiss":
+        return "a person dismissed it"
+    if verdict.last_active is None:
+        return "it was never seen active"
+    if not sufficient_trust(trusts, sightings, registration_began):
+        return "no reputable feed, nor two supporting ones, reported it since this registration began"
+    if not to - VALIDATION_WINDOW <= verdict.last_active <= to:
+        return "it was not seen active in the last 24 hours"
+    return ""

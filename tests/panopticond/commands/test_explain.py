@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from panopticond.commands.explain import RULES, explain
-from panopticond.config import Config, StoreSettings, Tld
+from panopticond.config import Config, Feed, StoreSettings, Tld
 from panopticond.judge.verdict import _RULES
 from panopticond.model import DomainRecord, Incident, Indicator, Observation, Round, Verdict
 from panopticond.shared.errors import PanopticonError
@@ -37,7 +38,7 @@ async def test_it_holds_sightings_rounds_rule_class_and_incident(tmp_path: Path)
         await store.decide(watch.id, "confirm", NOW)
     for asked in (URI, "d1.zz"):
         page = await explain(config, asked)
-        wanted = ("sighting: feed-one", "state: active since 2026-03-01T12:00:00Z", "title=Sign in", "decision: confirm",
+        wanted = ("sighting: feed-one (phishing, not counted)", "validated: no, no reputable feed", "state: active since 2026-03-01T12:00:00Z", "title=Sign in", "decision: confirm",
                   "class (an assessment): undetermined", "missing: registration date", "incident zz-2026-abcdef: open")  # fmt: skip
         assert [text for text in wanted if text not in page] == []
     with pytest.raises(PanopticonError, match="nothing is known"):
@@ -89,3 +90,50 @@ async def test_a_class_comes_with_the_facts_it_rests_on(tmp_path: Path) -> None:
         "fact: in no popularity list",
     )
     assert [text for text in wanted if text not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("decision", "last_active", "feeds", "told"),
+    [
+        (None, NOW, ("openphish",), "validated: yes, by trusted feeds and by our own checks"),
+        ("dismiss", NOW, ("openphish",), "validated: no, a person dismissed it"),
+        ("claim", NOW, ("openphish",), "no notice until a person decides"),
+        (None, None, ("openphish",), "validated: no, it was never seen active"),
+        (
+            None,
+            NOW - dt.timedelta(days=2),
+            ("openphish",),
+            "validated: no, it was not seen active in the last 24 hours",
+        ),
+        (None, NOW, ("one",), "validated: no, no reputable feed, nor two supporting ones"),
+        (None, NOW, ("one", "two"), "validated: yes"),
+    ],
+)
+async def test_it_says_whether_a_notice_may_go_and_why_not(
+    decision: str | None, last_active: dt.datetime | None, feeds: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    """Each condition of the design by its own words, with the trust of every feed beside its listing."""
+    own: dict[str, Any] = {"url": "/feeds/x", "format": "url-list", "threat": "phishing", "licence": "remediation"}
+    config = Config(
+        tld=(Tld(name="zz"),),
+        feed=(
+            Feed("openphish", **own, trust="reputable"),
+            *(Feed(one, **own, trust="supporting") for one in ("one", "two")),
+        ),
+        store=StoreSettings(str(tmp_path / "p.db")),
+    )
+    now = dt.datetime.now(dt.UTC)
+    async with await open_store(tmp_path / "p.db") as store:
+        item = Indicator(URI, "www.d1.zz", "d1.zz", "zz", "registered", "phishing")
+        for feed in feeds:
+            for watch in await store.record_listing(feed, now, [item]):
+                number = watch.id
+        active = None if last_active is None else now - (NOW - last_active)
+        flags = ("review",) if decision == "claim" else ()
+        verdict = Verdict("active", "live-at-a-vantage", now, now, flags=flags, last_active=active)  # type: ignore[arg-type]
+        await store.record_round(number, Round(now, ()), verdict)
+        if decision is not None:
+            await store.decide(number, decision, now)
+    page = await explain(config, URI)
+    assert told in page
+    assert f"sighting: {feeds[0]} (phishing, {'reputable' if feeds[0] == 'openphish' else 'supporting'})" in page
