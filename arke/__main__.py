@@ -15,6 +15,7 @@ from pathlib import Path
 
 from arke import config, screen
 from panopticond import __version__
+from panopticond.shared import journal
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 
 CONFIGURATION = "/etc/arke/arke.json"
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = command_line().parse_args(arguments)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold contacts
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    journal.begin()
     try:
         options.command(options)
     except ConfigurationError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 import trio
 
 from panopticond import __version__
+from panopticond.shared import journal
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 
 CONFIG = Path("/etc/panopticon/panopticond.toml")
@@ -21,8 +21,7 @@ SOCKET = "/run/panopticon/status.sock"
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 usage or configuration, 3 refused for safety."""
     args = command_line().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its request lines carry whole URLs, keys included
+    journal.begin()
     try:
         return int(args.call(args) or 0)
     except ConfigurationError as error:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import venv
 from pathlib import Path
 
 from packer.errors import PackingError
@@ -38,7 +39,7 @@ def shiv(program: Program, work: Path, out: Path) -> Path:
     made = out / f"{program.name}-{version()}.pyz"
     command = ["shiv", "--site-packages", str(vendored), "--entry-point", f"{program.name}.__main__:main"]
     command += ["--python", INTERPRETER, "--reproducible", "--compressed", "--output-file", str(made)]
-    _run(_tools(work, "shiv"), None, *command)
+    _run(sys.executable, [_tools(work, "shiv")], *command)
     return made
 
 
@@ -60,7 +61,9 @@ def onedir(program: Program, work: Path, out: Path) -> Path:
     ]
     for room in sorted({room.partition("/")[0] for room in program.rooms}):
         command += ["--collect-data", room, "--collect-submodules", room]
-    _run(_tools(work, "pyinstaller"), vendored, *command, "--paths", str(vendored), str(entry))
+    for builder in ("setuptools", "pkg_resources", "PyInstaller", "packaging"):
+        command += ["--exclude-module", builder]
+    _run(_bare(work), [_tools(work, "pyinstaller"), vendored], *command, str(entry))
     shutil.copy(vendored / "COPYRIGHT", built / program.name)
     settle(built)
     out.mkdir(parents=True, exist_ok=True)
@@ -86,11 +89,21 @@ def _tools(work: Path, name: str) -> Path:
     return target
 
 
-def _run(tools: Path, vendored: Path | None, module: str, *arguments: str) -> None:
-    """A builder out of its own directory; PackingError with what it said when it fails."""
-    path = os.pathsep.join(str(part) for part in (tools, vendored) if part)
-    settings = {"PYTHONPATH": path, "SOURCE_DATE_EPOCH": str(epoch()), "PYTHONHASHSEED": "0"}
-    command = [sys.executable, "-m", module, *arguments]
+def _bare(work: Path) -> str:
+    """An interpreter with no library of its own: PyInstaller packs whatever it finds importable."""
+    home = work / "bare"
+    venv.create(home, symlinks=True, with_pip=False)
+    return str(home / "bin" / "python")
+
+
+def _run(interpreter: str, path: list[Path], module: str, *arguments: str) -> None:
+    """A builder out of directories of its own; PackingError with what it said when it fails."""
+    settings = {
+        "PYTHONPATH": os.pathsep.join(str(part) for part in path),
+        "SOURCE_DATE_EPOCH": str(epoch()),
+        "PYTHONHASHSEED": "0",
+    }
+    command = [interpreter, "-m", module, *arguments]
     done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PackingError(f"{module} could not do it:\n{(done.stdout + done.stderr).strip()[-3000:]}")
