@@ -34,7 +34,10 @@ async def serve_internet(
     sites = Sites(state, certs)
     box = smtp.Mailboxes(state, mails)
     async with trio.open_nursery() as nursery:
-        tld_dns = [await nursery.start(dns.serve, dns.Authority(state, number).answer) for number in range(2)]
+        tld_dns = [
+            await nursery.start(dns.serve, dns.Authority(state).answer, state.arrivals.setdefault(number, []))
+            for number in range(2)
+        ]
         resolver = await nursery.start(dns.serve, dns.Resolver(state, filtering=False).answer)
         filtering = await nursery.start(dns.serve, dns.Resolver(state, filtering=True).answer)
         proxies = {

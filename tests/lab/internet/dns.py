@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-import time
 from collections.abc import Callable
 
 import trio
@@ -12,6 +11,8 @@ import trio
 from tests.lab.internet.state import CONTROL_HOST, Internet
 
 A, NS, CNAME, SOA, AAAA, OPT, DS = 1, 2, 5, 6, 28, 41, 43
+SO_TIMESTAMPNS = 35
+"""socket(7); Python's socket module does not name it."""
 QR, AA, TC, RD, RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 Question = tuple[str, int, bool]
@@ -20,9 +21,18 @@ Answerer = Callable[[str, int], tuple[int, int, Records, Records, tuple[int, ...
 """(name, type) -> (flags, rcode, answer, authority, EDE codes)."""
 
 
-async def serve(answerer: Answerer, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
-    """Serve UDP and TCP on one free port of 127.0.0.1; reports the port."""
+async def serve(
+    answerer: Answerer,
+    arrivals: list[float] | None = None,
+    *,
+    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve UDP and TCP on one free port of 127.0.0.1; reports the port.
+
+    ``arrivals`` gets the time (Unix, real) the kernel took each datagram in, however late we come to read it.
+    """
     udp, listeners = await _bind()
+    udp.setsockopt(trio.socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     port = udp.getsockname()[1]
 
     async def stream_handler(stream: trio.SocketStream) -> None:
@@ -38,10 +48,17 @@ async def serve(answerer: Answerer, *, task_status: trio.TaskStatus[int] = trio.
             nursery.start_soon(trio.serve_listeners, stream_handler, listeners)
             task_status.started(port)
             while True:
-                packet, peer = await udp.recvfrom(4096)
+                packet, ancillary, _, peer = await udp.recvmsg(4096, 128)
+                if arrivals is not None:
+                    arrivals += [_seconds(data) for _, kind, data in ancillary if kind == SO_TIMESTAMPNS]
                 reply = respond(packet, answerer)
                 if reply is not None:
                     await udp.sendto(reply, peer)
+
+
+def _seconds(data: bytes) -> float:
+    whole, nano = struct.unpack("qq", data[:16])
+    return float(whole) + nano / 1e9
 
 
 async def _bind() -> tuple[trio.socket.SocketType, list[trio.SocketListener]]:
@@ -122,14 +139,12 @@ def addresses(name: str, kind: int, found: tuple[str, ...]) -> Records:
 class Authority:
     """The TLD's own servers and its registry zones', as protocols.md section 3.2 describes them."""
 
-    def __init__(self, state: Internet, number: int = 0) -> None:
+    def __init__(self, state: Internet) -> None:
         self._state = state
-        self._arrivals = state.arrivals.setdefault(number, [])
 
     def answer(self, name: str, kind: int) -> tuple[int, int, Records, Records, tuple[int, ...]]:
         state = self._state
         state.requests["authority"] += 1
-        self._arrivals.append(round(time.monotonic(), 4))
         zone = state.zone_of(name)
         if zone is None:
             return 0, REFUSED, [], [], ()
