@@ -46,7 +46,7 @@ def shiv(program: Program, work: Path, out: Path) -> Path:
 def onedir(program: Program, work: Path, out: Path) -> Path:
     """``<name>-<version>.tar.gz`` of a directory with the program and its Python; needs a C library as new as here."""
     vendored = _ready(program, work)
-    entry = work / f"{program.name}.py"
+    entry = work / f"start_{program.name}.py"
     entry.write_text(_ENTRY.format(name=program.name))
     built = work / program.name / "onedir"
     command = ["PyInstaller", "--onedir", "--noconfirm", "--log-level", "ERROR", "--name", program.name]

@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping
 PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 """syslog(3)'s, as sd-daemon(3) puts them before a line."""
 FLOOD_LINES, FLOOD_SECONDS = 200, 60.0
-"""At most so many lines from one place in the code in so long; how many were held back the next one tells."""
+"""At most so many lines from one place in the code a span; the next one tells how many were held back."""
 PLACES = 4096
 """Places remembered; beyond that the oldest is forgotten, for a message made of its values is a place each time."""
 
 
 def begin(environment: Mapping[str, str] = os.environ) -> None:
-    """Set the root logger up on standard error. httpx is told to be quiet: its lines carry whole URLs, keys included."""
+    """Set up the root logger, on standard error. httpx is told to be quiet: its lines carry URLs, keys included."""
     wanted = environment.get("LOG_FORMAT", "")
     if wanted not in FORMATTERS:
         wanted = "journal" if _to_journal(environment) else "plain"
