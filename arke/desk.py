@@ -122,12 +122,14 @@ class Desk:
         rooms = self.rooms
         counts = await rooms.ledger.counts()
         due = await rooms.outbox.next_due()
+        clock = rooms.clocks.wrong()
+        problems = {**({"clock": clock} if clock else {}), **self.problems}
         waiting = sum(counts["outbox"].get(state, 0) for state in ("queued", "sending", "retry", "unknown"))
         return {
             "api": API,
             "version": __version__,
             "at": rfc3339(rooms.clock.now()),
-            "wrong": wrong({"refused": self.refused, "problems": self.problems}),
+            "wrong": wrong({"refused": self.refused, "problems": problems}),
             "sending": rooms.mailer is not None,
             "working": self.working,
             "snapshots": {
@@ -140,7 +142,7 @@ class Desk:
                 for tld, snapshot in self.snapshots.items()
             },
             "refused": dict(self.refused),
-            "problems": dict(self.problems),
+            "problems": problems,
             "queue": counts["queue"],
             "outbox": {"waiting": waiting, "next_due": rfc3339(due) if due else None, **counts["outbox"]},
             "poll": rooms.config.poll,

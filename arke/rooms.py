@@ -35,6 +35,7 @@ from panopticond.shared.clock import Clock
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy
+from panopticond.shared.otherclocks import OtherClocks
 from panopticond.shared.settings import read_secret, seconds
 
 DNS_TIMEOUT_SECONDS = 2.0
@@ -56,6 +57,8 @@ class Rooms(msgspec.Struct, frozen=True):
     """None where nothing is sent: a dry run, a preview, no ``smtp``."""
     snapshots: dict[str, SnapshotWatch]
     zones: dict[str, ZoneWatch | ZoneTransfer]
+    clocks: OtherClocks = msgspec.field(default_factory=OtherClocks)
+    """What the servers we ask say of the time."""
     preview: bool = False
     """Nothing may be written but drafts."""
 
@@ -112,6 +115,7 @@ async def open_rooms(
             mailer=mailer,
             snapshots={tld: snapshot_watch(config, tld, ledger, http) for tld in config.tlds},
             zones={tld: zone for tld in config.tlds if (zone := zone_watch(config, tld, http)) is not None},
+            clocks=http.clocks,
             preview=not trace,
         )
 
@@ -145,7 +149,7 @@ def with_certificate(http: Http, holder: Rdap | Account | Mosapi | None) -> Http
         context.load_cert_chain(holder.certificate_file, holder.certificate_key_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError([f"{holder.certificate_file}: no usable client certificate: {error}"]) from error
-    return Http(USER_AGENT, verify=context)
+    return Http(USER_AGENT, verify=context, clocks=http.clocks)
 
 
 def rdap_headers(rdap: Rdap) -> dict[str, str]:

@@ -84,12 +84,16 @@ async def gather(parts: Parts, health: Health) -> dict[str, Any]:
     feeds = await _feeds(parts) if reachable else []
     silent = parts.authorities.silent()
     next_check = parts.window.next_due()
+    clock = parts.http.clocks.wrong()
     return {
         "api": API,
         "version": __version__,
         "now": rfc3339(now),
         "started": rfc3339(now - dt.timedelta(seconds=(time.monotonic() - health.began) * parts.clock.scale)),
-        "wrong": (fleet.wrong() if fleet else []) + _wrong(health, feeds, coverage, silent, _mistrials(parts)),
+        "wrong": [
+            *(fleet.wrong() if fleet else ()),
+            *_wrong(health, feeds, coverage, silent, _mistrials(parts), clock),
+        ],
         "problems": dict(sorted(health.problems.items())),
         "silent": list(silent),
         "indicators": len(parts.window),
@@ -149,7 +153,12 @@ def _webrisk(parts: Parts) -> dict[str, int] | None:
 
 
 def _wrong(
-    health: Health, feeds: list[dict[str, Any]], coverage: Coverage, silent: Sequence[str], mistrials: Sequence[str]
+    health: Health,
+    feeds: list[dict[str, Any]],
+    coverage: Coverage,
+    silent: Sequence[str],
+    mistrials: Sequence[str],
+    clock: str = "",
 ) -> list[str]:
     wrong = [
         f"feed {feed['name']} is {feed['state']}: {feed['reason']}"
@@ -162,6 +171,8 @@ def _wrong(
     if silent:
         wrong.append(f"name servers that do not answer: {', '.join(silent[:8])}")
     wrong += mistrials
+    if clock:
+        wrong.insert(0, clock)
     if health.tranco_problem:
         wrong.append(health.tranco_problem)
     if coverage.share is not None and coverage.share < COVERAGE_ALARM:

@@ -18,6 +18,7 @@ import logging
 import socket
 import ssl
 import sys
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import BinaryIO
@@ -26,6 +27,7 @@ import msgspec
 import trio
 
 from panopticond.shared.errors import FetchError
+from panopticond.shared.otherclocks import OtherClocks
 
 # httpx has a command line, which brings click, rich and pygments where those happen to be installed: 5 MiB and 40 ms
 # that no daemon needs. None means "not there" to the import system (docs.python.org, sys.modules), and httpx minds not.
@@ -61,9 +63,12 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Http:
-    """Fetches; holds nothing but the user agent and a TLS context, so it may be shared by every task."""
+    """Fetches; holds the user agent, a TLS context and what servers said of the time, so every task may share it."""
 
-    def __init__(self, user_agent: str, *, verify: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, user_agent: str, *, verify: ssl.SSLContext | None = None, clocks: OtherClocks | None = None
+    ) -> None:
+        self.clocks = clocks or OtherClocks()
         self._user_agent = user_agent
         self._verify = verify or ssl.create_default_context()
 
@@ -129,7 +134,10 @@ class Http:
             with trio.fail_after(deadline_seconds):
                 async with contextlib.AsyncExitStack() as stack:
                     client = await stack.enter_async_context(self._client(deadline_seconds))
-                    yield await self._follow(client, stack, url, headers, auth, redirects, same_origin=same_origin)
+                    reply = await self._follow(client, stack, url, headers, auth, redirects, same_origin=same_origin)
+                    told = reply.headers
+                    self.clocks.hear(reply.url.host, told.get("date"), told.get("age"), time.time())
+                    yield reply
         except trio.TooSlowError as error:
             raise FetchError("timeout", f"{where} gave no whole answer in {deadline_seconds:g} s") from error
         except httpx.TimeoutException as error:
