@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo replay lab-score soak test check format bench clean deb wheel shiv onedir man try-debs
+.PHONY: demo replay lab-score report-check soak test check format bench clean deb wheel shiv onedir man try-debs
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(or $(PYTHON),python3) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -22,6 +22,10 @@ replay: $(VENV)/ready
 lab-score: $(VENV)/ready
 	@test -n "$(SEED)" || { echo "usage: make lab-score SEED=n [DOMAINS=n]" >&2; exit 2; }
 	@$(BIN)/python -m tests.lab score --seed "$(SEED)" --domains "$(or $(DOMAINS),200)" --out lab-out
+
+# The reports in headless Chromium at two widths, judged by axe-core (npm installs it), and printed to PDF.
+report-check: $(VENV)/ready
+	@$(BIN)/python -m tests.panopticond.report.browser report-check-out
 
 soak: $(VENV)/ready
 	@$(BIN)/python -m tests.lab soak --indicators "$(or $(INDICATORS),5000)" --windows "$(or $(WINDOWS),4)" --out soak-out

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from panopticond.config import Mail, Tld
-from panopticond.report.daily import THREAT_WORDS
 from panopticond.report.figures import defang
+from panopticond.report.words import FALLBACK, direction, words
 from panopticond.shared import snapshot
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.errors import PanopticonError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 ATTACHMENT_LIMIT_BYTES = 4 << 20
 """Larger files stay in the repository and the mail says so."""
 SUBJECT_LIMIT = 180
-FALLBACK = "en"
 
 
 class Critical(msgspec.Struct, frozen=True):
@@ -59,10 +58,7 @@ def daily_mail(settings: Mail, tld: Tld, published: Path, now: dt.datetime) -> E
         "attached": attached,
         "left_out": [name for name in files if name not in attached],
     }
-    table = [["", "listed", "validated"]]
-    table += [
-        [THREAT_WORDS[one["threat"]], _known(one["listed"]), _known(one["validated"])] for one in report["threats"]
-    ]
+    table = _table(tld, report["threats"])
     mark = f"daily.{tld.name}.{said['serial']}"
     return _message(
         settings, tld, "daily", values, now, mark, table=table, attach=[published / name for name in attached]
@@ -80,12 +76,7 @@ def monthly_mail(settings: Mail, tld: Tld, published: Path, now: dt.datetime) ->
         "median": report["medians"][0]["validated"],
         "attached": attached,
     }
-    table = [["", "listed", "validated"]]
-    table += [
-        [THREAT_WORDS[one["threat"]], _known(one["listed"]), _known(one["validated"])]
-        for one in report["medians"]
-        if one["threat"]
-    ]
+    table = _table(tld, [one for one in report["medians"] if one["threat"]])
     mark = f"monthly.{tld.name}.{report['month']}"
     return _message(
         settings, tld, "monthly", values, now, mark, table=table, attach=[published / name for name in attached]
@@ -129,7 +120,9 @@ def _message(
     message.set_content(body.strip() + "\n")
     page = _environment(None, escape=True).get_template("mail.html")
     paragraphs = [part for part in body.split("\n\n") if part.strip()]
-    message.add_alternative(page.render(subject=message["Subject"], paragraphs=paragraphs, table=table), subtype="html")
+    spoken = {"language": tld.language, "direction": direction(tld.language)}
+    html = page.render(subject=message["Subject"], paragraphs=paragraphs, table=table, **spoken)
+    message.add_alternative(html, subtype="html")
     for path in attach:
         kind_of = ("text", "csv") if path.suffix == ".csv" else ("text", "html")
         message.add_attachment(
@@ -174,5 +167,12 @@ def _report(published: Path) -> dict[str, Any]:
     return found
 
 
-def _known(number: float | None) -> str:
-    return "unknown" if number is None else f"{number:,}"
+def _table(tld: Tld, counts: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Domains by threat type with a heading, in the TLD's language."""
+    said = words(tld.language)
+    rows = [[said[one["threat"]], *(_known(one[name], said) for name in ("listed", "validated"))] for one in counts]
+    return [["", said["listed"], said["validated"]], *rows]
+
+
+def _known(number: float | None, said: Mapping[str, str]) -> str:
+    return said["unknown"] if number is None else f"{number:,}"

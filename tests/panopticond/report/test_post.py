@@ -18,8 +18,10 @@ import trio
 
 from panopticond.config import Config, Mail, Publish, Tld
 from panopticond.model import DomainRecord, Sighting, Subject, Verdict
+from panopticond.report import post
 from panopticond.report.mails import Critical, critical_mail, daily_mail
 from panopticond.report.post import Alarm, mail_reports, read_mailed, send
+from panopticond.report.words import WORDS
 from panopticond.schedule import Checked
 from panopticond.shared.clock import Clock
 from panopticond.shared.errors import PanopticonError
@@ -193,3 +195,22 @@ def test_no_password_in_the_clear(tmp_path: Path) -> None:
     with pytest.raises(PanopticonError, match="cannot be used"):
         send(settings, critical_mail(settings, MANAGED, found, NOW))
     assert isinstance(MANAGED, Tld)
+
+
+@pytest.mark.parametrize("language", sorted(WORDS))
+async def test_every_language_has_every_mail_and_word(language: str, tmp_path: Path) -> None:
+    """No mail falls back to English half-way: each template is there and renders, each word is said, and which way."""
+    templates = Path(post.__file__).with_name("templates")
+    assert {f"{kind}.{language}.txt" for kind in ("daily", "monthly", "critical")} <= {
+        path.name for path in templates.iterdir()
+    }
+    assert WORDS[language].keys() == WORDS["en"].keys()
+    await publish_tld(press(tmp_path), world(), MANAGED, TODAY, NOW)  # type: ignore[arg-type]
+    spoken = msgspec.structs.replace(MANAGED, language=language)
+    page = daily_mail(Mail(sender="panopticon@cocca.example"), spoken, (tmp_path / "zz/latest").resolve(), NOW)
+    body = page.get_body(("html",))
+    assert body is not None
+    text = body.get_content()
+    assert f'lang="{language}" dir="{"rtl" if language == "ar" else "ltr"}"' in text
+    assert all(f">{WORDS[language][word]}<" in text for word in ("listed", "validated", "malware"))
+    assert language == "en" or WORDS["en"]["validated"] not in text.replace(WORDS[language]["validated"], "")
