@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, no package
 """Train the model of ``panopticond/shared/dga.py``: ``train_dga.py --names FILE... --dga DIR --out FILE``.
 
 Registered names (one a line, or ``rank,name`` rows; plain, .gz or .zip) give the tables; generated names (a folder of
