@@ -52,6 +52,8 @@ def onedir(program: Program, work: Path, out: Path) -> Path:
     command = ["PyInstaller", "--onedir", "--noconfirm", "--log-level", "ERROR", "--name", program.name]
     command += ["--distpath", str(built), "--workpath", str(work / program.name / "pyi"), "--specpath", str(work)]
     command += [
+        "--hidden-import",
+        "tldextract",
         "--collect-data",
         "tldextract",
         "--copy-metadata",
