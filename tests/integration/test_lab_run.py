@@ -70,7 +70,8 @@ async def test_kill_9_at_any_moment_and_the_score_is_perfect(tmp_path: Path) -> 
     )
     assert faults == []
     assert exits == {"panopticond": 0, "arke": 0, "internet": 0}
-    assert sorted(places.kills.read_text().split()) == ["arke"] * 3 + ["panopticond"] * 3
+    killed = sorted(line.split()[0] for line in places.kills.read_text().splitlines())
+    assert killed == ["arke"] * 3 + ["panopticond"] * 3
     assert (line.state_accuracy, line.delegation_accuracy, line.class_accuracy) == (1.0, 1.0, 1.0)
     assert line.notices_due == line.notices_right > 0
     assert (line.notices_wrong, line.notices_duplicate, line.pii_bytes) == (0, 0, 0)

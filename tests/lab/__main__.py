@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 import time
 from pathlib import Path
@@ -17,9 +18,10 @@ import trio
 from panopticond.shared.errors import PanopticonError
 from tests.lab.collect import collect
 from tests.lab.demo import clear, gather, moments, run_demo, tell
+from tests.lab.internet.smtp import AGAIN
 from tests.lab.pace import pace
 from tests.lab.processes import LabError
-from tests.lab.run import Outcome, run_world
+from tests.lab.run import Kill, Outcome, run_world
 from tests.lab.score import score
 from tests.lab.soak import soak
 from tests.lab.world import make_world
@@ -29,6 +31,9 @@ SCORE_HOURS = 70
 LEAST_SCORE_SECONDS = 140.0
 SCORE_SECONDS_PER_DOMAIN = 0.85
 """Real seconds on an idle machine like ours; `pace` stretches them elsewhere."""
+SECONDS_PER_KILL = 2.5
+"""Of these arke needs about one to start."""
+KILLED_MAIL_SECONDS = 0.3
 
 
 def main() -> int:
@@ -42,6 +47,7 @@ def main() -> int:
     scored.add_argument("--domains", type=int, default=200)
     scored.add_argument("--seconds", type=float, help="real seconds; by default by the number of domains")
     scored.add_argument("--only", action="append", help="plant only this behaviour; may be repeated")
+    scored.add_argument("--kills", type=int, default=0, help="kill -9 arke at so many random points")
     scored.add_argument("--out", type=Path, default=Path("lab-out"))
     replay = commands.add_parser("replay", help="captured feeds and a real zone")
     replay.add_argument("--data", type=Path, required=True)
@@ -56,7 +62,9 @@ def main() -> int:
         if arguments.command == "demo":
             return run_demo(arguments.out)
         if arguments.command == "score":
-            return run_score(arguments.seed, arguments.domains, arguments.seconds, arguments.only, arguments.out)
+            return run_score(
+                arguments.seed, arguments.domains, arguments.seconds, arguments.only, arguments.out, arguments.kills
+            )
         if arguments.command == "soak":
             return run_soak(arguments.indicators, arguments.windows, arguments.out)
         from tests.lab.replay import run_replay
@@ -67,16 +75,24 @@ def main() -> int:
         return 1
 
 
-def run_score(seed: int, domains: int, seconds: float | None, only: list[str] | None, out: Path) -> int:
-    """One scored world; 1 when a notice was wrong or duplicated or anything personal leaked."""
+def run_score(seed: int, domains: int, seconds: float | None, only: list[str] | None, out: Path, kills: int = 0) -> int:
+    """One scored world; 1 when a notice was wrong or duplicated or anything personal leaked.
+
+    With ``kills`` the SMTP server takes its time between keeping a mail and saying so, so that many meet one in doubt.
+    """
     clear(out)
-    real_seconds = seconds or pace() * max(LEAST_SCORE_SECONDS, domains * SCORE_SECONDS_PER_DOMAIN)
+    least = max(LEAST_SCORE_SECONDS, domains * SCORE_SECONDS_PER_DOMAIN, kills * SECONDS_PER_KILL)
+    real_seconds = seconds or pace() * least
     start, clock = moments(real_seconds, SCORE_HOURS)
     world = make_world(seed, domains, start=start, only=only)
+    if kills:
+        world = msgspec.structs.replace(world, mail_seconds=KILLED_MAIL_SECONDS)
+    points = random.Random(seed)
+    killed = [Kill("arke", points.uniform(0.02, 0.99)) for _ in range(kills)]
     tell(f"seed {seed}: {domains} domains; the run takes about {real_seconds + 20:.0f} seconds")
 
     async def run() -> Outcome:
-        return await run_world(world, out, real_seconds=real_seconds, on_stage=tell, clock=clock)
+        return await run_world(world, out, real_seconds=real_seconds, on_stage=tell, clock=clock, kills=killed)
 
     outcome = trio.run(run)
     found = collect(world, outcome.places)
@@ -86,6 +102,11 @@ def run_score(seed: int, domains: int, seconds: float | None, only: list[str] | 
     for name, status in outcome.exits.items():
         if status:
             tell(f"{name} ended with status {status}; see {outcome.places.logs}/{name}.log")
+    if kills:
+        again = outcome.places.mails.with_name(AGAIN)
+        repeats = again.read_bytes().count(b"\n") if again.is_file() else 0
+        done = outcome.places.kills.read_text(encoding="ascii").count("arke ") if outcome.places.kills.is_file() else 0
+        tell(f"arke was killed {done} times; {repeats} mails came twice, each under its one Message-ID")
     tell(f"{len(faults)} faults, each a line of {out}/faults.txt; {outcome.real_seconds:.0f} s")
     print(msgspec.json.encode(line).decode(), flush=True)
     return 0 if line.harmless else 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime as dt
 import email
 import email.policy
 import sqlite3
@@ -40,20 +41,41 @@ def collect(world: World, places: Places) -> Found:
         mails=tuple(_mails(places.mails, told)),
         in_review=frozenset(cases[case] for case in queued if case in cases),
         pii=leaks(world, places),
-        again=_again(places),
+        again=unexcused(places),
     )
 
 
-def _again(places: Places) -> tuple[str, ...]:
-    """Message-IDs that came a second time, but for one for each kill of arke.
+def unexcused(places: Places) -> tuple[str, ...]:
+    """Message-IDs that came a second time, but for those the client could not know of.
 
     Between a server's yes and arke's record of it nobody can know: the notice goes out again under the same Message-ID,
-    by which the receiver keeps one.
+    by which the receiver keeps one. Excused is what the server had kept before a kill of arke and got again after it,
+    one mail a kill, and what it kept and gave no clear answer to, once.
     """
-    kills = places.kills.read_text(encoding="ascii").split().count("arke") if places.kills.is_file() else 0
-    path = places.mails.with_name(AGAIN)
-    lines = path.read_bytes().splitlines() if path.is_file() else []
-    return tuple(sorted(str(msgspec.json.decode(line)["message_id"]) for line in lines)[kills:])
+    killed = [parse_rfc3339(at) for name, at in _pairs(places.kills) if name == "arke"]
+    kept: dict[str, tuple[dt.datetime, bool]] = {}
+    for line in _lines(places.mails):
+        kept.setdefault(line["message_id"], (parse_rfc3339(line["at"]), bool(line.get("doubtful"))))
+    slack = dt.timedelta(seconds=max(1.0, places.clock_scale))  # a real second: what was on its way is kept after all
+    found = []
+    for line in _lines(places.mails.with_name(AGAIN)):
+        first, doubtful = kept[line["message_id"]]
+        between = [at for at in killed if first <= at + slack and at <= parse_rfc3339(line["at"]) + slack]
+        if doubtful:
+            kept[line["message_id"]] = (first, False)
+        elif between:
+            killed.remove(between[0])
+        else:
+            found.append(str(line["message_id"]))
+    return tuple(found)
+
+
+def _pairs(path: Path) -> list[list[str]]:
+    return [line.split() for line in path.read_text(encoding="ascii").splitlines()] if path.is_file() else []
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(line) for line in path.read_bytes().splitlines()] if path.is_file() else []
 
 
 def last_tables(folder: Path) -> dict[str, list[Any]]:

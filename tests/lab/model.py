@@ -229,6 +229,8 @@ class World(msgspec.Struct, frozen=True):
     domains: tuple[Domain, ...]
     feeds: tuple[FeedServer, ...]
     mailboxes: tuple[Mailbox, ...]
+    mail_seconds: float = 0.0
+    """Real seconds the SMTP server may take between keeping a mail and saying so: where a kill meets a mail in doubt."""
     vantages: tuple[tuple[str, str], ...] = (("near", "NZ"), ("far", "DE"))
     """(name, country) of the two proxies."""
     hold_ns: str = "hold.registry.zz"

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import trio
 
-from panopticond.shared.clock import Clock, parse_rfc3339
+from panopticond.shared.clock import Clock, parse_rfc3339, rfc3339
 from panopticond.shared.control import ask
 from panopticond.shared.errors import PanopticonError
 from tests.lab.configure import Places, configure
@@ -115,12 +115,12 @@ class LabRun:
         self.exits[name] = process.wait()
 
     async def kill(self, name: str) -> None:
-        """Kill -9 and start again at once; noted, because each kill of arke may leave one mail in doubt."""
+        """Kill -9 and start again at once; noted with its time, because each of arke may leave one mail in doubt."""
         process = self.processes.pop(name)
         process.kill()
         process.wait()
         with self.places.kills.open("a", encoding="ascii") as noted:
-            noted.write(f"{name}\n")
+            noted.write(f"{name} {rfc3339(self.clock.now())}\n")
         self.start(name)
 
     def end_all(self) -> None:

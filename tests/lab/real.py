@@ -217,8 +217,8 @@ def _lines(log: Path) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def postfix(root: Path) -> AsyncIterator[PostfixServer]:
-    """Postfix that accepts from loopback and discards; needs root, as every Postfix does to start."""
+async def postfix(root: Path, *, relay: int | None = None) -> AsyncIterator[PostfixServer]:
+    """Postfix that accepts from loopback and discards, or hands on to a port there; needs root to start."""
     program, port = find("postfix"), free_port()
     spool, data, log = root / "spool", root / "data", root / "mail.log"
     spool.mkdir()
@@ -232,11 +232,13 @@ async def postfix(root: Path) -> AsyncIterator[PostfixServer]:
         f"mail_owner = postfix\nsetgid_group = postdrop\nmaillog_file = {log}\nmaillog_file_prefixes = {root}\n"
         "inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmyhostname = mail.nic.test\nmydestination =\n"
         "mynetworks = 127.0.0.0/8\nsmtpd_relay_restrictions = permit_mynetworks, reject\n"
-        "default_transport = discard\nlocal_transport = discard\nalias_maps =\nalias_database =\nlocal_recipient_maps =\n"
+        f"default_transport = {'discard' if relay is None else f'smtp:[127.0.0.1]:{relay}'}\nlocal_transport = discard\n"
+        "alias_maps =\nalias_database =\nlocal_recipient_maps =\n"
     )
     rows = [f"127.0.0.1:{port} inet n - n - - smtpd", "qmgr unix n - n 300 1 qmgr", "cleanup unix n - n - 0 cleanup"]
     rows += [f"{name} unix - - n - 0 bounce" for name in ("bounce", "defer", "trace")]
-    rows += [f"{name} unix - - n - - {name}" for name in ("discard", "error", "showq", "proxymap", "scache", "smtp")]
+    rows += [f"{name} unix - - n - - {name}" for name in ("discard", "error", "showq", "proxymap", "smtp")]
+    rows += ["scache unix - - n - 1 scache"]
     rows += ["rewrite unix - - n - - trivial-rewrite", "anvil unix - - n - 1 anvil", "tlsmgr unix - - n 1000? 1 tlsmgr"]
     rows += ["postlog unix-dgram n - n - 1 postlogd", "flush unix n - n 1000? 0 flush", "pickup unix n - n 60 1 pickup"]
     (config / "master.cf").write_text("\n".join(rows) + "\n")

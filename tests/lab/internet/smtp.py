@@ -1,6 +1,6 @@
-"""An SMTP server that accepts, greylists and rejects by recipient, and keeps what it accepted before it says 250.
+"""An SMTP server that accepts, greylists, rejects and misbehaves by recipient, and keeps what it accepts before its 250.
 
-As mailbox servers do (Cyrus and Dovecot by their duplicate databases), it keeps one copy of a Message-ID for each
+As real ones do now and then, it fails some recipients' first mail in a way of :data:`MISHAPS`, and takes the second. As mailbox servers do (Cyrus and Dovecot by their duplicate databases), it keeps one copy of a Message-ID for each
 recipient; a second one is answered the same and only noted, for the scorer to judge.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import email
+import hashlib
 import json
 import os
+import random
 import re
 from pathlib import Path
 
@@ -22,6 +24,12 @@ from tests.lab.internet.state import Internet
 AGAIN = "mails-again.ndjson"
 """Beside the accepted mails: time and Message-ID of every mail that came a second time."""
 GREYLIST_FOR = dt.timedelta(minutes=4)
+MISHAPS = (
+    "lost-after", "lost-before", "not-now", "closing", "flood", "early", "two-answers", "silent",
+)  # fmt: skip
+"""The connection lost after the mail was kept, or before; 451 to it; 421 to MAIL; an answer without end; one before the
+message; a yes and a no to it at once, kept; no answer at all to one RCPT of the whole run."""
+MISHAP_ONE_IN = 40  # recipients that meet each of them
 _ADDRESS = re.compile(r"<([^>]*)>")
 
 
@@ -35,6 +43,9 @@ class Mailboxes:
         self._mails = mails
         self._again = mails.with_name(AGAIN)
         self._kept: set[tuple[str, str]] = set()
+        self._met: set[str] = set()
+        self._silent = False
+        self._random = random.Random(state.world.seed)
         self.accepted = 0
         self.rejected = 0
 
@@ -52,6 +63,22 @@ class Mailboxes:
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     pass
 
+    def mishap(self, address: str) -> str:
+        """What the server does wrong with a recipient's first mail; nothing the second time, and with most."""
+        if address in self._met or self._treatment.get(address.lower(), "accept") != "accept":
+            return ""
+        number = int.from_bytes(hashlib.sha256(address.lower().encode()).digest()[:4]) % MISHAP_ONE_IN
+        name = MISHAPS[number] if number < len(MISHAPS) else ""
+        if name == "silent":
+            name, self._silent = ("" if self._silent else name), True
+        if name:
+            self._met.add(address)
+        return name
+
+    async def delay(self) -> None:
+        """The time between keeping a mail and saying so."""
+        await trio.sleep(self._random.uniform(0, self._state.world.mail_seconds))
+
     def recipient(self, address: str) -> str:
         """The reply to RCPT TO."""
         treatment = self._treatment.get(address.lower(), "accept")
@@ -65,8 +92,8 @@ class Mailboxes:
                 return "451 4.7.1 greylisted, come back later"
         return "250 2.1.5 ok"
 
-    def accept(self, sender: str, recipients: list[str], data: bytes) -> str:
-        """Keep a message, synced, then the reply to the end of DATA."""
+    def accept(self, sender: str, recipients: list[str], data: bytes, *, doubtful: bool = False) -> str:
+        """Keep a message, synced, then the reply to the end of DATA; ``doubtful``: the client will not be told so."""
         message = email.message_from_bytes(data)
         with self._mails.open("ab") as out:
             for recipient in recipients:
@@ -81,6 +108,7 @@ class Mailboxes:
                     "envelope_from": sender,
                     "recipient": recipient,
                     "subject": str(message["Subject"]),
+                    "doubtful": doubtful,
                     "bytes_b64": base64.b64encode(data).decode(),
                 }
                 out.write(json.dumps(line).encode() + b"\n")
@@ -101,6 +129,7 @@ class _Session:
         self._buffer = b""
         self._sender: str | None = None
         self._recipients: list[str] = []
+        self._mishap = ""
 
     async def run(self) -> None:
         await self._say("220 lab ESMTP")
@@ -123,6 +152,14 @@ class _Session:
             found = _ADDRESS.search(line)
             if self._sender is None or found is None:
                 return "503 5.5.1 MAIL first"
+            self._mishap = self._boxes.mishap(found[1])
+            if self._mishap == "closing":
+                await self._say("421 4.3.2 closing")
+                raise trio.BrokenResourceError
+            if self._mishap == "flood":
+                return "\r\n".join(["250-more"] * 1000)
+            if self._mishap == "silent":
+                await trio.sleep_forever()
             reply = self._boxes.recipient(found[1])
             if reply.startswith("250"):
                 self._recipients.append(found[1])
@@ -137,14 +174,28 @@ class _Session:
     async def _data(self) -> str:
         if not self._recipients or self._sender is None:
             return "503 5.5.1 RCPT first"
-        await self._say("354 go on")
+        mishap, self._mishap = self._mishap, ""
+        await self._say("354 go on\r\n250 2.0.0 kept" if mishap == "early" else "354 go on")
         while b"\r\n.\r\n" not in self._buffer:
             chunk = await self._stream.receive_some(65536)
             if not chunk:
                 raise trio.BrokenResourceError
             self._buffer += chunk
         data, self._buffer = self._buffer.split(b"\r\n.\r\n", 1)
-        reply = self._boxes.accept(self._sender, self._recipients, data.replace(b"\r\n..", b"\r\n.") + b"\r\n")
+        if mishap == "lost-before":
+            raise trio.BrokenResourceError
+        if mishap == "not-now":
+            self._sender, self._recipients = None, []
+            return "451 4.3.0 not now"
+        doubtful = mishap in ("lost-after", "two-answers", "early")
+        reply = self._boxes.accept(
+            self._sender, self._recipients, data.replace(b"\r\n..", b"\r\n.") + b"\r\n", doubtful=doubtful
+        )
+        await self._boxes.delay()
+        if mishap == "lost-after":
+            raise trio.BrokenResourceError
+        if mishap == "two-answers":
+            reply += "\r\n451 4.3.0 not kept"
         self._sender, self._recipients = None, []
         return reply
 
