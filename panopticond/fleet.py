@@ -7,6 +7,7 @@ that breaks is opened anew; meanwhile every lock counts as lost.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 import socket
@@ -46,6 +47,7 @@ class Fleet:
         self.holding: set[str] = set()
         """What this host alone does just now."""
         self._wanted: dict[str, _Turn] = {}
+        self._day: dt.date | None = None
 
     async def keep(
         self,
@@ -165,6 +167,9 @@ class Fleet:
                         self.number = await session.turn(partial(hosts.enter, name=self.name, roles=self.roles))
                     if beats % _SWEEP_BEATS == 0:
                         await session.turn(hosts.sweep)
+                    if self._clock.now().date() != self._day:
+                        self._day = self._clock.now().date()
+                        await self._store.cut_days(self._clock.now())
                     await self._take_turns(session)
                 if await session.told(max(0.0, due - trio.current_time())) and self.leases is not None:
                     self.leases.wake()

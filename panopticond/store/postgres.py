@@ -13,6 +13,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ from psycopg.raw_cursor import RawCursor
 
 from panopticond.model import Indicator
 from panopticond.shared.errors import StoreError
-from panopticond.store import hosts, listing, plan
+from panopticond.store import hosts, listing, partitions, plan
 from panopticond.store.interface import AwayError, Watch
 from panopticond.store.methods import SqlStore
 from panopticond.store.rows import watch_of
@@ -239,6 +240,17 @@ class PostgresStore(SqlStore):
             return len(watches)
 
         return 0 if self.planner is None else await self.engine.transact(work)
+
+    async def cut_days(self, now: dt.datetime) -> None:
+        """Make room for the observations of the days to come."""
+        await self.engine.transact(lambda sql: partitions.cut(sql, now))
+
+    async def thin(self, before: dt.datetime) -> int:
+        """As every store does; days that are over altogether go first, each in one piece."""
+        dropped = 0
+        for day in await self.engine.read(lambda sql: partitions.over(sql, before)):
+            dropped += await self.engine.transact(partial(partitions.drop, day=day, before=before))
+        return dropped + await super().thin(before)
 
     async def secret(self, name: str) -> bytes:
         """32 bytes that all hosts share by this name, drawn on first use."""

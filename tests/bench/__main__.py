@@ -17,6 +17,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "dns_probe": ("dns-probe",),
     "web_probe": ("web-probe",),
     "window": ("window",),
+    "scale": ("scale",),
+    "leases": ("leases",),
     "snapshot_build": ("snapshot-build",),
     "records_load": ("records-load",),
     "mosapi": ("mosapi",),
