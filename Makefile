@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo replay lab-score report-check soak test check format bench clean deb wheel shiv onedir man try-debs
+.PHONY: demo replay lab-score report-check soak test check format bench clean deb wheel shiv onedir man try-debs internet docs
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(or $(PYTHON),python3) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -18,6 +18,9 @@ demo: $(VENV)/ready
 replay: $(VENV)/ready
 	@test -n "$(DATA)" -a -n "$(TLD)" || { echo "usage: make replay DATA=DIR TLD=xx" >&2; exit 2; }
 	@$(BIN)/python -m tests.lab replay --data "$(DATA)" --tld "$(TLD)" --out replay-out
+
+internet: $(VENV)/ready
+	@$(BIN)/python -m tests.lab internet --out internet-out
 
 lab-score: $(VENV)/ready
 	@test -n "$(SEED)" || { echo "usage: make lab-score SEED=n [DOMAINS=n]" >&2; exit 2; }
@@ -61,4 +64,4 @@ try-debs: $(VENV)/ready
 	@$(PACK) try-debs dist
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-out replay-out lab-out soak-out
+	rm -rf $(VENV) build dist *.egg-info demo-out internet-out replay-out lab-out soak-out

@@ -90,6 +90,15 @@ def _check_config(options: argparse.Namespace) -> None:
     commands.check_config(options.config)
 
 
+def _onboard(options: argparse.Namespace) -> None:
+    import trio
+
+    from arke.onboard import onboard
+
+    out = options.out or Path(f"arke-{options.tld.strip('.').lower()}")
+    trio.run(onboard, options.tld, options.key, options.zone, options.records, out, options.like)
+
+
 def _status(options: argparse.Namespace) -> None:
     from arke import commands
 
@@ -205,6 +214,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"arke {__version__}")
     sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add(sub, "run", _run, "the daemon")
+    _add_onboard(_bare(sub, "onboard", _onboard, "a ready configuration and a first look from a TLD, a key and a zone"))
     _add(sub, "once", _once, "one pass: look, tell, report; for cron")
     _add(sub, "check-config", _check_config, "refuse a wrong configuration, every fault at once")
     status = _add(sub, "status", _status, "how the running daemon is")
@@ -230,6 +240,15 @@ def command_line() -> argparse.ArgumentParser:
     screen.add_scan_arguments(_bare(sub, "scan", screen.scan_command, "names of a zone that a person should look at"))
     screen.add_screen_arguments(_bare(sub, "screen", _screen, "an opinion on names to be registered"))
     return parser
+
+
+def _add_onboard(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tld", metavar="TLD")
+    parser.add_argument("--key", required=True, metavar="RW...", help="the operator's public key, compared by two ways")
+    parser.add_argument("--zone", required=True, type=Path, metavar="FILE", help="the registry's master file")
+    parser.add_argument("--records", metavar="URL|PATH", help="where the operator publishes records.sql of the TLD")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to; left out, arke-TLD here")
+    parser.add_argument("--like", type=Path, metavar="FILE", help="an arke.json whose RDAP, mail and network hold")
 
 
 def _add_icann(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -70,6 +70,12 @@ def command_line() -> argparse.ArgumentParser:
     command(
         "check-config", _check_config, "read the configuration and say everything that is wrong with it", configured
     )
+    made = command("onboard", _onboard, "a first report and a ready configuration from a TLD's name")
+    made.add_argument("tld", metavar="TLD")
+    made.add_argument("--out", type=Path, metavar="DIR", help="where to; left out, panopticon-TLD here")
+    made.add_argument(
+        "--like", type=Path, metavar="FILE", help="a panopticond.toml whose feeds, vantages and network hold"
+    )
     made = command("status", _status, "how the running daemon fares")
     made.add_argument("--json", action="store_true", help="the whole answer as JSON")
     made.add_argument("--watch", action="store_true", help="again every two seconds")
@@ -176,6 +182,14 @@ def _check_config(args: argparse.Namespace) -> None:
     from panopticond.commands.check_config import check_config
 
     print(check_config(args.config))
+
+
+def _onboard(args: argparse.Namespace) -> int:
+    from panopticond.commands.onboard import onboard
+
+    name = _text(args.tld)
+    out = args.out or Path(f"panopticon-{name.strip('.').lower()}")
+    return trio.run(onboard, name, out, args.like, partial(print, flush=True))
 
 
 def _status(args: argparse.Namespace) -> None:

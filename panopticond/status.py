@@ -28,6 +28,7 @@ from panopticond.wiring import Parts
 
 API = 1
 """Of the status socket: another number means that keys were taken away or changed what they say."""
+SHOWN = 8
 COVERAGE_ALARM = 0.95
 """Share of indicators with all checks on time and checked below which status says so first."""
 
@@ -92,7 +93,7 @@ async def gather(parts: Parts, health: Health) -> dict[str, Any]:
         "started": rfc3339(now - dt.timedelta(seconds=(time.monotonic() - health.began) * parts.clock.scale)),
         "wrong": [
             *(fleet.wrong() if fleet else ()),
-            *_wrong(health, feeds, coverage, silent, _mistrials(parts), clock),
+            *_wrong(health, feeds, coverage, silent, _mistrials(parts), clock, _one_place(parts)),
         ],
         "problems": dict(sorted(health.problems.items())),
         "silent": list(silent),
@@ -159,6 +160,7 @@ def _wrong(
     silent: Sequence[str],
     mistrials: Sequence[str],
     clock: str = "",
+    places: Sequence[str] = (),
 ) -> list[str]:
     wrong = [
         f"feed {feed['name']} is {feed['state']}: {feed['reason']}"
@@ -173,11 +175,22 @@ def _wrong(
     wrong += mistrials
     if clock:
         wrong.insert(0, clock)
+    wrong += places
     if health.tranco_problem:
         wrong.append(health.tranco_problem)
     if coverage.share is not None and coverage.share < COVERAGE_ALARM:
         wrong.append(_uncovered(coverage))
     return wrong
+
+
+def _one_place(parts: Parts) -> list[str]:
+    """TLDs whose vantages all leave from this host: what hides from a country is then not seen."""
+    proxies = {vantage.name: vantage.proxy for vantage in parts.config.vantage}
+    alone = [str(tld.name) for tld in parts.tlds if not any(proxies[name] for name in tld.vantages or proxies)]
+    if not alone:
+        return []
+    served = ", ".join(f".{name}" for name in alone[:SHOWN])
+    return [f"every vantage of {served} is this host: pages that hide from a country are not seen; give one a proxy"]
 
 
 def _mistrials(parts: Parts) -> list[str]:

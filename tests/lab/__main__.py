@@ -1,4 +1,4 @@
-"""``python -m tests.lab demo|score|replay|soak``: what ``make demo``, ``lab-score``, ``replay`` and ``soak`` call.
+"""``python -m tests.lab demo|score|replay|soak|internet``: what the ``make`` targets of these names call.
 
 Progress goes to standard error; the last line of standard output is the JSON line of design.md section 10.
 """
@@ -24,6 +24,7 @@ from tests.lab.processes import LabError
 from tests.lab.run import Kill, Outcome, run_world
 from tests.lab.score import score
 from tests.lab.soak import soak
+from tests.lab.standing import run_internet
 from tests.lab.world import make_world
 
 SCORE_HOURS = 70
@@ -53,6 +54,9 @@ def main() -> int:
     replay.add_argument("--data", type=Path, required=True)
     replay.add_argument("--tld", required=True)
     replay.add_argument("--out", type=Path, default=Path("replay-out"))
+    standing = commands.add_parser("internet", help="the lab's internet by itself, in real time")
+    standing.add_argument("--seed", type=int, default=2026)
+    standing.add_argument("--out", type=Path, default=Path("internet-out"))
     soaked = commands.add_parser("soak", help="the collector's loop over whole windows, and what it grew by")
     soaked.add_argument("--indicators", type=int, default=5000)
     soaked.add_argument("--windows", type=int, default=4)
@@ -65,6 +69,8 @@ def main() -> int:
             return run_score(
                 arguments.seed, arguments.domains, arguments.seconds, arguments.only, arguments.out, arguments.kills
             )
+        if arguments.command == "internet":
+            return run_internet(arguments.out, arguments.seed)
         if arguments.command == "soak":
             return run_soak(arguments.indicators, arguments.windows, arguments.out)
         from tests.lab.replay import run_replay
