@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -69,3 +71,29 @@ def test_zsh_and_fish_name_every_command_and_option(program: str) -> None:
                 f"-l {name[2:]} " in fish or f"-s {name[1:]} " in fish or f"-l {name[2:]}\n" in fish
                 for name in option.names
             )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_zsh_and_fish_can_read_their_files(shell: str, program: str, tmp_path: Path) -> None:
+    """Each shell's own parser finds nothing wrong."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    path = tmp_path / program
+    path.write_text(getattr(completion, shell)(program))
+    done = subprocess.run([shell, "-n", str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_fish_offers_what_follows(tmp_path: Path) -> None:
+    """Commands of a command, and the words an argument may be."""
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed")
+    for program, typed, expected in (("panopticond", "feeds ", "list parse test"), ("arke", "queue app", "approve")):
+        path = tmp_path / program
+        path.write_text(completion.fish(program))
+        ask = f"source {path}; complete -C '{program} {typed}'"
+        done = subprocess.run(
+            ["fish", "-c", ask], capture_output=True, text=True, check=True, env={**os.environ, "HOME": str(tmp_path)}
+        )
+        assert " ".join(line.split("\t")[0] for line in done.stdout.splitlines()) == expected
