@@ -30,6 +30,8 @@ BACKOFF_MINUTES = (5, 15, 30, 60, 120, 240)  # policy time; the first is what gr
 GIVE_UP_AFTER = dt.timedelta(hours=48)
 RECHECK_AFTER = dt.timedelta(hours=1)  # design section 9: a look within the hour before each mail
 REPLY_LIMIT = 200
+NO_SERVER = frozenset({"connect", "tls", "auth"})
+"""Phases that say nothing of a mail: every other one would fail as well."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (
@@ -80,6 +82,8 @@ class Sent(msgspec.Struct, frozen=True):
     reply_code: int
     reply_text: str
     attempts: int = 1
+    reached: bool = True
+    """False when the server itself could not be used: no connection, no TLS, no AUTH, or it said that it closes."""
 
 
 Look = Callable[[Notice], Awaitable[bool]]
@@ -225,7 +229,7 @@ class Outbox:
             reply = await self._attempt(queued, send)
             state = _state_after(queued, reply, clock.now())
             done.append(await self._record(queued, state, clock.now(), reply))
-            if reply.phase in {"connect", "tls", "auth"}:
+            if reply.phase in NO_SERVER:
                 break
         return done
 
@@ -274,7 +278,7 @@ class Outbox:
                 await self._run(lambda connection: _settle(connection, notice.message_id, state, now, scrubbed))
         return Sent(
             notice.message_id, notice.case_ids, notice.template, notice.rung, notice.role, state, now, reply.code,
-            scrubbed.text, queued.attempts + 1,
+            scrubbed.text, queued.attempts + 1, reply.phase not in NO_SERVER and reply.code != 421,
         )  # fmt: skip
 
 

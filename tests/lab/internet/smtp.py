@@ -28,7 +28,8 @@ MISHAPS = (
     "lost-after", "lost-before", "not-now", "closing", "flood", "early", "two-answers", "silent",
 )  # fmt: skip
 """The connection lost after the mail was kept, or before; 451 to it; 421 to MAIL; an answer without end; one before the
-message; a yes and a no to it at once, kept; no answer at all to one RCPT of the whole run."""
+message; a yes and a no to it at once, kept; silence, then the line cut, once in the run."""
+SILENT_SECONDS = 0.5  # real ones, each many minutes of a world: longer silence is for the mailer's own tests
 MISHAP_ONE_IN = 40  # recipients that meet each of them
 _ADDRESS = re.compile(r"<([^>]*)>")
 
@@ -159,7 +160,8 @@ class _Session:
             if self._mishap == "flood":
                 return "\r\n".join(["250-more"] * 1000)
             if self._mishap == "silent":
-                await trio.sleep_forever()
+                await trio.sleep(SILENT_SECONDS)
+                raise trio.BrokenResourceError
             reply = self._boxes.recipient(found[1])
             if reply.startswith("250"):
                 self._recipients.append(found[1])
