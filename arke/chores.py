@@ -12,12 +12,14 @@ from pathlib import Path
 import trio
 
 from arke import report
+from arke.cases.enrich import RdapSource
 from arke.cases.erase import prune
 from arke.desk import Desk
 from arke.effects import record_fixes
 from arke.letters import write_letters
 from arke.mail.intake import look_into
-from arke.review import review_path, summaries
+from arke.registrations import learn, remembered
+from arke.review import review_path, summaries, write_review
 from arke.rooms import intake_of
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.settings import seconds
@@ -38,6 +40,37 @@ async def take_bounces(desk: Desk, maildir: Path) -> None:
             if desk.trouble("bounces", str(error)):
                 log.warning("bounces: %s", error)
         await rooms.clock.sleep(seconds(rooms.config.poll))
+
+
+async def watch_registrations(desk: Desk) -> None:
+    """Ask about the registrations of a new review list, at every poll, beside the notices and slower than they do."""
+    rooms = desk.rooms
+    while True:
+        await learn_registrations(desk)
+        await rooms.clock.sleep(seconds(rooms.config.poll))
+
+
+async def learn_registrations(desk: Desk) -> None:
+    """What RDAP says of the registrations on a new list, within the day's budget; then the list is written again.
+
+    Without RDAP nothing is asked. A fault is told, and the list stands as it is.
+    """
+    rooms, source = desk.rooms, desk.rooms.source
+    while desk.drafts:
+        _, draft = desk.drafts.popitem()
+        if not isinstance(source, RdapSource):
+            continue
+        names, now = [item.name for item in draft.candidates], rooms.clock.now()
+        budget = rooms.config.screen.lookups
+        try:
+            if await learn(rooms.ledger, source.registration, draft.tld, names, budget, now):
+                said = await remembered(rooms.ledger, names, now)
+                await trio.to_thread.run_sync(write_review, rooms.config, draft, said, now.date())
+        except PanopticonError as error:
+            if desk.trouble(f"registrations .{draft.tld}", str(error)):
+                log.warning("registrations .%s: %s", draft.tld, error)
+        else:
+            desk.problems.pop(f"registrations .{draft.tld}", None)
 
 
 async def retain(desk: Desk) -> None:

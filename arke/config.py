@@ -16,6 +16,7 @@ import msgspec
 
 from arke.config_rules import check_values
 from arke.model import Role
+from arke.screening import Screen, screen_faults
 from panopticond.shared.clock import Clock, ClockSettings
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import Delay, Duration, convert, read_json, seconds
@@ -199,20 +200,6 @@ class Retention(Section, frozen=True):
     """Keyed hashes of recipients, counted from the last thing that happened to a case."""
 
 
-class Screen(Section, frozen=True):
-    """``screen``: the daily list of look-alikes nobody has reported yet."""
-
-    enabled: bool = True
-    protect: tuple[str, ...] = ()
-    """Files of protected labels or names, one a line."""
-    exclude: tuple[str, ...] = ()
-    known_dga: tuple[str, ...] = ()
-    """Lists of known generated names, files or folders."""
-    policy: str | None = None
-    """JSON file: what leads to pass, review or hold when a registry asks over the socket."""
-    top: Positive = 100
-
-
 class Status(Section, frozen=True):
     """``status``: the Unix socket ``arke status`` asks."""
 
@@ -390,7 +377,6 @@ def _check_files(config: Config) -> list[str]:
             if holder is not None and hasattr(holder, key)
         },
         "transfer.key_file": config.transfer.key_file if config.transfer else None,
-        **{f"screen.protect[{at}]": path for at, path in enumerate(config.screen.protect)},
-        **{f"screen.exclude[{at}]": path for at, path in enumerate(config.screen.exclude)},
     }
-    return [f"{key}: {path}: no such file" for key, path in named.items() if path and not is_file(path)]
+    missing = [f"{key}: {path}: no such file" for key, path in named.items() if path and not is_file(path)]
+    return missing + screen_faults(config.screen)

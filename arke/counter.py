@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from arke.config import Config
-from arke.lists import known_dga, labels_of, protected_names
+from arke.lists import known_dga, labels_of, watched_by
 from arke.opinion import Policy, read_policy, screen_name
 from panopticond.shared.dga import Model
 from panopticond.shared.errors import PanopticonError
@@ -87,7 +87,7 @@ def load(config: Config) -> Loaded:
         zone = _remembered(config, tld)
         models[tld] = Model.load().calibrated(labels_of(read_names(zone))) if zone else Model.load()
     return Loaded(
-        protected_names(settings.protect),
+        watched_by(settings).protected,
         models,
         {tld: known_dga(settings.known_dga, tld) for tld in config.tlds},
         read_policy(Path(settings.policy)) if settings.policy else Policy(),
@@ -102,7 +102,8 @@ def _remembered(config: Config, tld: str) -> Path | None:
 
 def _marks(config: Config) -> Iterator[tuple[str, int, int]]:
     settings = config.screen
-    files = [*settings.protect, *settings.known_dga, *([settings.policy] if settings.policy else ())]
+    files = [*settings.protect, *settings.known_dga, *(one for one in settings.keyboards if isinstance(one, str))]
+    files += [path for path in (settings.policy, settings.popular) if path is not None]
     files += [str(path) for tld in config.tlds if (path := _remembered(config, tld)) is not None]
     for name in files:
         try:

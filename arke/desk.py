@@ -15,6 +15,7 @@ from arke.cases.ledger import DECISIONS
 from arke.cases.match import Matched
 from arke.counter import Counter
 from arke.metrics import metrics
+from arke.review import Draft
 from arke.rooms import Rooms
 from arke.statuspage import wrong
 from arke.watch import Snapshot
@@ -47,6 +48,8 @@ class Desk:
         self.pruned: dt.datetime | None = None
         self.screened: dict[str, int] = {}
         """The snapshot each TLD's review list was last made for."""
+        self.drafts: dict[str, Draft] = {}
+        """Review lists whose names' registrations have not been asked about yet."""
         self.refused: dict[str, str] = {}
         self.problems: dict[str, str] = {}
         self.canary_sang = False

@@ -81,6 +81,13 @@ def daily(
         "What became of the cases told so far:",
         *table(so_far),
     ]
+    for tld, listed in figures.get("review", {}).get("lists", {}).items():
+        asked = _counts(listed["registrations"])
+        lines += [
+            "",
+            f"Review list of .{tld}: {listed['names']} names, {listed['new']} of them new, "
+            f"{len(listed['already_listed'])} more in a feed already; registrations: {asked or 'none'}",
+        ]
     for found in compared:
         lines += [
             "",

@@ -1,4 +1,4 @@
-"""The files screening works with: protected names, known generated names, days of registration, zones, name lists.
+"""The files screening works with: protected and popular names, keyboards, known generated names, days, zones, lists.
 
 Read here for :mod:`arke.screen`, :mod:`arke.review` and :mod:`arke.counter`; every fault is a PanopticonError that
 names the file.
@@ -7,19 +7,71 @@ names the file.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
+from arke.popular import popular_names
+from arke.screening import Screen
 from panopticond.shared.errors import PanopticonError
-from panopticond.shared.lookalike import Protected, builtin_protected
+from panopticond.shared.keyboard import LAYOUTS, Keyboards, Layout, layout_fault
+from panopticond.shared.lookalike import Protected, builtin_lures, builtin_protected
 from panopticond.shared.zone import looks_like_zone, read_names, read_zone
 
 KNOWN_LIMIT = 5_000_000  # names of known-DGA lists held at once
+LAYOUT_BYTES = 4096
 
 
-def protected_names(files: Iterable[str | Path]) -> Protected:
-    """The registry's own protected names before the built-in ones."""
-    return Protected((name for path in files for name in read_names(path)), also=builtin_protected())
+class Watched(msgspec.Struct, frozen=True):
+    """What is protected, and the whole names that are their owners' own: an owner imitates nobody."""
+
+    protected: Protected
+    owned: frozenset[str]
+
+
+def watched(
+    protect: Iterable[str | Path],
+    popular: tuple[Path, int] | None = None,
+    keyboards: Sequence[Layout] = tuple(LAYOUTS),
+) -> Watched:
+    """The registry's own protected names, which outrank the built-in ones and the first names of a popular list.
+
+    A popular name that is nothing but a lure word (``office``, ``cloud``) would flag half a zone and is left out.
+    Raises PanopticonError that names the file at fault.
+    """
+    given = [name for path in protect for name in read_names(path)]
+    names = popular_names(*popular) if popular is not None else []
+    lures = frozenset(builtin_lures())
+    labels = (label for name in names if (label := name.partition(".")[0]) not in lures)
+    protected = Protected(given, also=[*builtin_protected(), *labels], keyboards=_keyboards(keyboards))
+    return Watched(protected, frozenset(name for name in (*given, *names) if "." in name.lstrip(".")))
+
+
+def watched_by(screen: Screen) -> Watched:
+    """The same out of arke.json."""
+    popular = (Path(screen.popular), screen.popular_top) if screen.popular is not None else None
+    return watched(screen.protect, popular, screen.keyboards)
+
+
+def read_layout(path: Path) -> tuple[str, ...]:
+    """Rows of keys out of a file, one a line from the top down; PanopticonError when it holds no layout."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(LAYOUT_BYTES + 1)
+        rows = tuple(line.strip() for line in text.decode("utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise PanopticonError(f"{path}: cannot be read as a keyboard layout: {error}") from error
+    fault = "too long for a layout" if len(text) > LAYOUT_BYTES else layout_fault(rows)
+    if fault:
+        raise PanopticonError(f"{path}: {fault}")
+    return rows
+
+
+def _keyboards(layouts: Iterable[Layout]) -> Keyboards:
+    return Keyboards(
+        read_layout(Path(layout)) if isinstance(layout, str) and layout not in LAYOUTS else layout for layout in layouts
+    )
 
 
 def owners_of(path: Path) -> Mapping[str, tuple[str, ...]]:

@@ -23,7 +23,7 @@ import trio
 from arke.cases.enrich import RdapSource
 from arke.cases.match import match
 from arke.cases.outcome import Outcome
-from arke.chores import retain, take_bounces, write_report
+from arke.chores import learn_registrations, retain, take_bounces, watch_registrations, write_report
 from arke.config import Config
 from arke.desk import WRITERS, Desk
 from arke.gates import plausible, stopped, unless_stopped, whole_zone
@@ -31,7 +31,8 @@ from arke.mail.intake import look_into
 from arke.mail.outbox import Sent
 from arke.mail.smtp import Mailer, Reply
 from arke.model import Notice
-from arke.review import write_review
+from arke.registrations import remembered
+from arke.review import draft_review, write_review
 from arke.rooms import Rooms, intake_of, open_rooms
 from panopticond.shared.control import notify, serve_control, serve_metrics
 from panopticond.shared.errors import PanopticonError, RefusedError, StoreError
@@ -77,6 +78,7 @@ async def run(
                 for tld in config.tlds:
                     sources.start_soon(_watch, desk, tld, name=f"watch .{tld}")
                 sources.start_soon(_follow, desk, name="follow cases")
+                sources.start_soon(watch_registrations, desk, name="registrations")
                 if config.bounces.maildir is not None:
                     sources.start_soon(take_bounces, desk, Path(config.bounces.maildir), name="bounces")
                 task_status.started()
@@ -111,6 +113,7 @@ async def once(config: Config) -> None:
         desk.draining = True
         with trio.move_on_after(seconds(config.drain) if not config.lab else 600.0):
             await _send_notices(desk, trio.Event())
+        await learn_registrations(desk)
         await write_report(desk)
         for failure in sorted(failures, key=lambda error: -error.exit_status):
             raise failure
@@ -211,13 +214,16 @@ async def _screen(desk: Desk, tld: str, zone: Zone | None) -> None:
     if zone is None or not rooms.config.screen.enabled or rooms.preview or desk.screened.get(tld) == serial:
         return
     listed = {row.name for row in snapshot.tables["domain"]}
+    now = rooms.clock.now()
     try:
-        number = await trio.to_thread.run_sync(write_review, rooms.config, tld, zone, listed)
+        draft = await trio.to_thread.run_sync(draft_review, rooms.config, tld, zone, listed)
+        said = await remembered(rooms.ledger, [item.name for item in draft.candidates], now)
+        number = await trio.to_thread.run_sync(write_review, rooms.config, draft, said, now.date())
     except PanopticonError as error:
         if desk.trouble(f"review list .{tld}", str(error)):
             log.warning("review list .%s: %s", tld, error)
         return
-    desk.screened[tld] = serial
+    desk.screened[tld], desk.drafts[tld] = serial, draft
     log.info(".%s: %d names on the review list", tld, number)
 
 

@@ -15,9 +15,10 @@ from typing import Any
 import trio
 
 from arke.commands import checked, preview_command
-from arke.review import listed_now, write_review
+from arke.review import draft_review, listed_now, write_review
 from arke.watch import USER_AGENT
 from panopticond.shared.bootstrap import find_rdap
+from panopticond.shared.clock import Clock
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 from panopticond.shared.http import Http
 from panopticond.shared.settings import read_json
@@ -49,7 +50,9 @@ async def onboard(tld: str, key: str, zone: Path, records: str | None, out: Path
     except ConfigurationError:
         path.unlink()
         raise
-    number = await trio.to_thread.run_sync(write_review, config, name, held, frozenset[str]())
+    draft = await trio.to_thread.run_sync(draft_review, config, name, held, frozenset[str]())
+    today = Clock.from_settings(config.clock, lab=config.lab).now().date()
+    number = await trio.to_thread.run_sync(write_review, config, draft, {}, today)
     print(f"look-alikes: {number} names nobody has reported; the first are")
     for row in listed_now(config)[:SHOWN]:
         print(f"  {row['name']}: {row['reasons']}")

@@ -16,6 +16,7 @@ import msgspec
 from panopticond.shared import confusable
 from panopticond.shared.dga import Model
 from panopticond.shared.lookalike import Hit, Protected
+from panopticond.shared.ranking import GENERATED_AT_MOST, KNOWN_SCORE, REASON_LIMIT
 from panopticond.shared.settings import convert, read_json
 
 Decision = Literal["pass", "review", "hold", "invalid"]
@@ -27,9 +28,6 @@ KINDS = frozenset(
     }
 )  # fmt: skip
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-GENERATED_AT_MOST = 0.75  # strange letters alone are worth a look, never a hold: acronyms have them too
-KNOWN_SCORE = 0.95  # a name that stands in a list of known generated names
-REASON_LIMIT = 5
 NAME_LIMIT = 1000  # characters; 253 octets are a name, in any spelling of them
 _ORDER: dict[Word, int] = {"pass": 0, "review": 1, "hold": 2}
 

@@ -1,32 +1,36 @@
 """The daily review list: what of the registry's zone looks like an imitation or generated, and is in no feed yet.
 
-Beside match, once a snapshot and zone: :mod:`arke.ranking` scores, this keeps the list and remembers the names of the
-last zone, so that new ones stand out. The list is for a person; nothing is sent or suspended by it.
+Beside match, once a snapshot and zone: :mod:`panopticond.shared.ranking` scores, this keeps the list. What
+:mod:`arke.registrations` learns afterwards weighs in it, and it is written again. The list is for a person; nothing is
+sent or suspended by it.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
+import datetime as dt
 import io
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
 
 from arke.config import Config
 from arke.decisions import decide, decisions, precision_at
-from arke.lists import known_dga, labels_of, protected_names
-from arke.ranking import review_list, write_csv
+from arke.lists import known_dga, labels_of, watched_by
+from arke.registrations import days_of
 from arke.report import REVIEW, replace_file
 from panopticond.shared.clock import Clock
 from panopticond.shared.dga import Model
-from panopticond.shared.errors import PanopticonError, StoreError
+from panopticond.shared.errors import PanopticonError
+from panopticond.shared.ranking import NOT_ASKED, Finding, dated, review_list, write_csv
 from panopticond.shared.zone import Zone, read_names
+from panopticond.shared.zonedays import names_before
 
-KEPT = 2
-"""Zones whose names are kept: the present one and the one before it."""
+CANDIDATES = 2
+"""Times its length: so many names of a list are kept, for a day of registration may raise one into it."""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -36,6 +40,8 @@ class Summary(msgspec.Struct, frozen=True):
     new: int
     already_listed: list[str]
     warnings: list[str]
+    registrations: dict[str, int] = {}
+    """Of how many a day is known, of how many none, and how many were not asked about or could not be."""
 
 
 def review_path(config: Config, tld: str) -> Path:
@@ -44,30 +50,56 @@ def review_path(config: Config, tld: str) -> Path:
     return state / REVIEW if len(config.tlds) == 1 else state / tld / REVIEW
 
 
-def write_review(config: Config, tld: str, zone: Zone, listed: Collection[str]) -> int:
-    """Write the list anew, in a thread; returns how many names are on it.
+class Draft(msgspec.Struct, frozen=True):
+    """A list before its names' registrations are known: its candidates, worst first, and what the summary says."""
 
-    ``listed`` ones are in a feed already: they are named in the summary, not repeated. What a person decided about
-    stays away.
+    tld: str
+    candidates: tuple[Finding, ...]
+    already_listed: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def draft_review(config: Config, tld: str, zone: Zone, listed: Collection[str]) -> Draft:
+    """What of the zone a person should look at, in a thread; remembers the zone's names for the next time.
+
+    ``listed`` names are in a feed already: they are named in the summary, not repeated. What a person decided about
+    stays away, and so do names that are protected as they stand: they are their owners' own.
     """
     state = Path(config.state)
-    made = decisions(state)
-    exclude = {name for path in config.screen.exclude for name in read_names(path)} | made.keys()
+    guarded = watched_by(config.screen)
+    exclude = {name for path in config.screen.exclude for name in read_names(path)} | decisions(state).keys()
     model = Model.load().calibrated(labels_of(zone.owners))
-    before = _before(state, tld, zone)
+    before = names_before(state / "zones", tld, zone)
     known = known_dga(config.screen.known_dga, tld)
-    protected = protected_names(config.screen.protect)
-    every = review_list(zone.owners, (), protected, exclude, None, before, model=model, known=known)
-    marked = [item.name for item in every if item.name in listed]
-    found = [item for item in every if item.name not in listed][: config.screen.top]
+    left_out = exclude | guarded.owned
+    every = review_list(zone.owners, (), guarded.protected, left_out, None, before, model=model, known=known)
+    return Draft(
+        tld,
+        tuple(item for item in every if item.name not in listed)[: CANDIDATES * config.screen.top],
+        tuple(item.name for item in every if item.name in listed),
+        tuple(guarded.protected.warnings),
+    )
+
+
+def write_review(config: Config, draft: Draft, said: Mapping[str, str], today: dt.date) -> int:
+    """Write the list anew, weighed by what was ``said`` of registrations; returns how many names are on it."""
+    made = decisions(Path(config.state))
+    every = dated(draft.candidates, days_of(said), today)
+    found = [item for item in every if item.name not in made][: config.screen.top]
     text = io.StringIO()
-    write_csv(found, text)
-    path = review_path(config, tld)
+    write_csv(found, text, said)
+    path = review_path(config, draft.tld)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     replace_file(path, text.getvalue())
-    summary = Summary(len(found), sum(item.new for item in found), marked, protected.warnings)
+    words = Counter(_registration(said.get(item.name, NOT_ASKED)) for item in found)
+    new = sum(item.new for item in found)
+    summary = Summary(len(found), new, [*draft.already_listed], [*draft.warnings], dict(sorted(words.items())))
     replace_file(path.with_suffix(".json"), msgspec.json.encode(summary).decode() + "\n")
     return len(found)
+
+
+def _registration(said: str) -> str:
+    return "known" if said[:1].isdigit() else said.partition(":")[0]
 
 
 def summaries(config: Config) -> dict[str, object]:
@@ -121,24 +153,3 @@ def take_decision(config: Config, name: str, command: str) -> None:
     clock = Clock.from_settings(config.clock, lab=config.lab)
     made = decide(Path(config.state), name, command, rank, clock.now())
     print(f"{name}: {made.word}" + ("" if rank else "; it was not on the list"))
-
-
-def _before(state: Path, tld: str, zone: Zone) -> frozenset[str] | None:
-    """The names of the last zone with another serial, None at the first; remembers the present ones."""
-    folder = state / "zones"
-    present = folder / f"{tld}-{zone.serial}.gz"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        known = sorted(folder.glob(f"{tld}-*.gz"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        others = [path for path in known if path != present]
-        before = frozenset(read_names(others[0])) if others else None
-        if present not in known:
-            partial = present.with_name(present.name + ".part")
-            with gzip.open(partial, "wt", encoding="utf-8", compresslevel=1) as file:
-                file.writelines(f"{name}\n" for name in zone.owners)
-            partial.replace(present)
-        for path in others[KEPT - 1 :]:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot keep the zone's names: {error.strerror or error}") from error
-    return before

@@ -1,7 +1,7 @@
 """``arke scan`` and ``arke screen``: the commands over names and zones that no feed has reported yet.
 
-The command lines, files and output; :mod:`arke.ranking` makes the review list of a zone, :mod:`arke.opinion` the
-opinion on one name. Neither needs a configuration, and the registry decides (design section 5).
+The command lines, files and output; :mod:`panopticond.shared.ranking` makes the review list of a zone,
+:mod:`arke.opinion` the opinion on one name. Neither needs a configuration, and the registry decides (design section 5).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pathlib import Path
 
 import msgspec
 
-from arke.lists import known_dga, labels_of, owners_of, protected_names, registration_days
+from arke.lists import Watched, known_dga, labels_of, owners_of, registration_days, watched
 from arke.opinion import read_policy, screen_name
-from arke.ranking import Finding, review_list, write_csv
+from arke.popular import POPULAR_TOP, popular_argument
 from panopticond.shared.clock import Clock
 from panopticond.shared.dga import Model
 from panopticond.shared.errors import ConfigurationError
-from panopticond.shared.lookalike import Protected
+from panopticond.shared.keyboard import LAYOUTS
+from panopticond.shared.ranking import Finding, review_list, write_csv
 from panopticond.shared.zone import read_names
 
 LINE_LIMIT = 1024
@@ -36,7 +37,7 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
         "--zone", type=Path, required=True, help="master file or plain list of names, compressed or not"
     )
     parser.add_argument("--before", type=Path, help="the zone of an earlier day: what is not in it is new")
-    parser.add_argument("--protect", type=Path, action="append", default=[], help="labels or names, one a line")
+    _add_watched_arguments(parser)
     parser.add_argument("--exclude", type=Path, help="labels or names never to list")
     parser.add_argument("--top", type=_positive, help="at most so many names")
     parser.add_argument(
@@ -51,7 +52,7 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
 def add_screen_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of ``arke screen``."""
     parser.add_argument("--names", type=Path, metavar="FILE", help="names, one a line; - reads standard input")
-    parser.add_argument("--protect", type=Path, action="append", default=[], help="labels or names, one a line")
+    _add_watched_arguments(parser)
     parser.add_argument(
         "--calibrate", type=Path, metavar="FILE", help="registered names of the TLD, to judge letters by"
     )
@@ -61,6 +62,22 @@ def add_screen_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", type=Path, help="JSON: what leads to pass, review or hold")
     parser.add_argument("--tld", help="the TLD the names are to stand in")
     parser.add_argument("name", nargs="*", metavar="NAME")
+
+
+def _add_watched_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--protect", type=Path, action="append", default=[], help="labels or names, one a line")
+    parser.add_argument(
+        "--popular",
+        type=popular_argument,
+        metavar="FILE[:N]",
+        help=f"Tranco's list as published: its first N names ({POPULAR_TOP}) are protected too",
+    )
+    parser.add_argument(
+        "--keyboard",
+        action="append",
+        metavar="NAME|FILE",
+        help=f"layouts people type on, one of {', '.join(LAYOUTS)} or a file of rows of keys (all known ones)",
+    )
 
 
 def scan_command(options: argparse.Namespace) -> None:
@@ -84,11 +101,12 @@ def _uncollected() -> Iterator[None]:
 def _scan(options: argparse.Namespace) -> None:
     zone = owners_of(options.zone)
     before = _earlier(options.before, zone) if options.before else None
+    guarded = _watched(options)
     found = review_list(
         zone,
         (),
-        _protected(options.protect),
-        set(read_names(options.exclude)) if options.exclude else set(),
+        guarded.protected,
+        guarded.owned.union(read_names(options.exclude) if options.exclude else ()),
         options.top,
         before,
         model=Model.load().calibrated(labels_of(zone)),
@@ -110,7 +128,7 @@ def screen_command(options: argparse.Namespace) -> None:
     if not options.name and options.names is None:
         raise ConfigurationError(["arke screen: give names, or a file of them with --names"])
     policy = read_policy(options.policy) if options.policy else None
-    protected = _protected(options.protect)
+    protected = _watched(options).protected
     model = Model.load()
     if options.calibrate:
         model = model.calibrated(labels_of(owners_of(options.calibrate)))
@@ -121,11 +139,11 @@ def screen_command(options: argparse.Namespace) -> None:
         print(json.dumps(msgspec.to_builtins(opinion), ensure_ascii=False))
 
 
-def _protected(files: Sequence[Path]) -> Protected:
-    protected = protected_names(files)
-    for warning in protected.warnings:
+def _watched(options: argparse.Namespace) -> Watched:
+    found = watched(options.protect, options.popular, options.keyboard or tuple(LAYOUTS))
+    for warning in found.protected.warnings:
         print(f"arke: protected names: {warning}", file=sys.stderr)
-    return protected
+    return found
 
 
 def _earlier(path: Path, zone: Mapping[str, tuple[str, ...]]) -> Collection[str]:

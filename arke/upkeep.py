@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 import trio
 
-from arke import lock
+from arke import lock, registrations
 from arke.cases.erase import forget_address, forget_name
 from arke.cases.ledger import FILE, KEY_FILE, Ledger
 from arke.cases.tables import refuse_newer
@@ -35,7 +35,9 @@ async def forget(config: Config, what: str, *, objection: bool) -> None:
             return
         if objection:
             raise PanopticonError("arke forget --objection: an objection is a person's; give the address")
-        found = await forget_name(ledger, what.strip().lower().rstrip("."), clock.now())
+        name = what.strip().lower().rstrip(".")
+        await registrations.forget(ledger, name)
+        found = await forget_name(ledger, name, clock.now())
         print(f"forgotten: {found['cases']} cases, {found['mails']} mails; nobody is written to about them again")
 
 

@@ -137,6 +137,10 @@ def _review(parser: argparse.ArgumentParser, configured: argparse.ArgumentParser
     feeds = actions.add_parser("feeds", help="how often each feed was found wrong", parents=[configured])
     feeds.add_argument("--json", action="store_true", help="NDJSON, a line each")
     feeds.set_defaults(call=_review_feeds)
+    zone = actions.add_parser("zone", help="names of a TLD's own zone that no feed has", parents=[configured])
+    zone.add_argument("--tld", metavar="TLD", help="of this TLD only")
+    zone.add_argument("--json", action="store_true", help="NDJSON, a TLD a line")
+    zone.set_defaults(call=_review_zone)
 
 
 def _keys(parser: argparse.ArgumentParser) -> None:
@@ -246,6 +250,14 @@ def _review_claim(args: argparse.Namespace) -> int:
     for text in unknown:
         print(f"panopticond: {text}: no feed has listed this in a served TLD", file=sys.stderr)
     return 1 if unknown else 0
+
+
+def _review_zone(args: argparse.Namespace) -> None:
+    from panopticond.commands.review_zone import table, zone_lists
+    from panopticond.config import read
+
+    found = zone_lists(read(args.config), args.tld)
+    print("\n".join(msgspec.json.encode(one).decode() for one in found) if args.json else table(found))
 
 
 def _review_feeds(args: argparse.Namespace) -> None:

@@ -35,6 +35,7 @@ from panopticond.store.interface import Watch
 from panopticond.upkeep import refresh_tranco, thin_history, watch_resolvers
 from panopticond.vitals import Vitals
 from panopticond.wiring import Parts, assemble
+from panopticond.zonelist import watch_zone
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,9 @@ async def _start_publishing(parts: Parts, publishers: trio.Nursery, health: Heal
         today = partial(parts.today, tld)
         publish = partial(publish_daily, printing, parts.store, tld, clock, today, tell)
         publishers.start_soon(alone, f"publish {tld.name}", publish, name=f"publish {tld.name}")
+        if tld.zone is not None:
+            look = partial(watch_zone, parts.config, tld, parts.store, clock, tell)
+            publishers.start_soon(alone, f"zone {tld.name}", look, name=f"zone {tld.name}")
         if parts.config.mail.host is not None and tld.managers:
             mail = partial(mail_reports, parts.config, tld, clock, tell)
             publishers.start_soon(alone, f"mail {tld.name}", mail, name=f"mail {tld.name}")

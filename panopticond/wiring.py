@@ -44,6 +44,7 @@ from panopticond.store.interface import Standing
 from panopticond.store.methods import SqlStore
 from panopticond.store.opening import open_configured
 from panopticond.window import Window
+from panopticond.zonelist import read_list
 
 USER_AGENT = f"panopticond/{__version__} (+domain-abuse validation for ccTLD registries)"
 
@@ -92,7 +93,9 @@ class Parts(msgspec.Struct, frozen=True):
                         spec.delisting,
                     )
                 )
-        return Today(tuple(facts), tranco_list=self.tranco.list_id if self.tranco else None)
+        looked = read_list(self.config, str(tld.name)) if tld.zone is not None else None
+        size = looked.size if looked is not None else None
+        return Today(tuple(facts), tranco_list=self.tranco.list_id if self.tranco else None, zone_size=size)
 
 
 @contextlib.asynccontextmanager

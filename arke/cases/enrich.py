@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 CONCURRENCY = 4  # RedDog refuses more than 20 at once from one client, without a Retry-After
 ATTEMPTS = 3
 RETRY_AFTER_LIMIT_SECONDS = 30.0
+QUIET_SECONDS = 60.0  # real, after a 429 that names no pause; for what can wait
 CSV_LIMIT_BYTES = 64 << 20
 _AGAIN = frozenset({"rate-limited", "server-error", "unreachable", "timeout", "tls", "cut-short", "protocol"})
 TRANSIENT = frozenset(f"rdap-{word}" for word in (*_AGAIN, "unauthorised", "refused", "redirect-refused"))
@@ -108,6 +109,7 @@ class RdapSource:
         self._own = tuple(own)
         self._slots = trio.CapacityLimiter(CONCURRENCY)
         self._buckets = Buckets(rate_per_second, burst=CONCURRENCY)
+        self._quiet_until = 0.0
 
     async def contacts(self, domain: str) -> Contacts:
         """Ask for one domain now; 429 and 5xx are asked again after the pause the server names."""
@@ -144,20 +146,32 @@ class RdapSource:
             return f"RDAP shows no contact of the canary {name}: check the account's name, password and rights"
         return ""
 
+    async def registration(self, domain: str) -> RdapDomain | RdapProblem:
+        """The domain without any contact, asked once: after a 429 nothing is asked until the pause it named is over."""
+        if trio.current_time() < self._quiet_until:
+            return RdapProblem("rate-limited")
+        answer = await self._fetch(domain, with_contacts=False)
+        if isinstance(answer, RdapProblem) and answer.reason == "rate-limited":
+            self._quiet_until = trio.current_time() + (answer.retry_after_seconds or QUIET_SECONDS)
+        return answer
+
+    async def _fetch(self, domain: str, *, with_contacts: bool) -> RdapDomain | RdapProblem:
+        async with self._slots:
+            await self._buckets.take("rdap")
+            return await fetch_domain(
+                self._http,
+                self._url,
+                domain,
+                auth=self._auth,
+                headers=self._headers,
+                deadline_seconds=self._timeout_seconds,
+                with_contacts=with_contacts,
+            )
+
     async def _ask(self, domain: str) -> RdapDomain | RdapProblem:
         answer: RdapDomain | RdapProblem | None = None
         for attempt in range(ATTEMPTS):
-            async with self._slots:
-                await self._buckets.take("rdap")
-                answer = await fetch_domain(
-                    self._http,
-                    self._url,
-                    domain,
-                    auth=self._auth,
-                    headers=self._headers,
-                    deadline_seconds=self._timeout_seconds,
-                    with_contacts=True,
-                )
+            answer = await self._fetch(domain, with_contacts=True)
             if not isinstance(answer, RdapProblem) or answer.reason not in _AGAIN:
                 return answer
             pause_seconds = 0.5 * 2**attempt if answer.retry_after_seconds is None else answer.retry_after_seconds

@@ -10,35 +10,34 @@ from __future__ import annotations
 import functools
 
 from panopticond.shared.confusable import alike
-from panopticond.shared.keyboard import neighbours
+from panopticond.shared.keyboard import ALPHABET, Keyboards
 
 LOOSE_LENGTH = 7
-ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-"
 _VOWELS = frozenset("aeiou")
-_KEYS = neighbours()
+EVERY_KEYBOARD = Keyboards()
 _FLIPS: dict[str, frozenset[str]] = {
     letter: frozenset(chr(ord(letter) ^ 1 << bit) for bit in range(8) if chr(ord(letter) ^ 1 << bit) in ALPHABET)
     for letter in ALPHABET
 }
 
 
-def kinds_of_one_edit(brand: str, label: str) -> tuple[str, ...]:
+def kinds_of_one_edit(brand: str, label: str, keyboards: Keyboards = EVERY_KEYBOARD) -> tuple[str, ...]:
     """The kinds of the one slip that makes ``label`` of ``brand``, the plainest first; empty when it takes more."""
     longer = len(label) - len(brand)
     if brand == label or abs(longer) > 1:
         return ()
     at = _first_difference(brand, label)
     if longer == 1:
-        return _inserted(brand, label, at) if brand[at:] == label[at + 1 :] else ()
+        return _inserted(brand, label, at, keyboards) if brand[at:] == label[at + 1 :] else ()
     if longer == -1:
         return ("omission",) if brand[at + 1 :] == label[at:] else ()
     if brand[at + 1 :] == label[at + 1 :]:
-        return _replaced(brand, brand[at], label[at])
+        return _replaced(brand, brand[at], label[at], keyboards)
     swapped = brand[at : at + 2] == label[at : at + 2][::-1]
     return ("transposition",) if swapped and brand[at + 2 :] == label[at + 2 :] else ()
 
 
-def one_edit_labels(brand: str) -> list[str]:
+def one_edit_labels(brand: str, keyboards: Keyboards = EVERY_KEYBOARD) -> list[str]:
     """Every label that :func:`kinds_of_one_edit` has a kind for, some of them twice; no leading hyphen put in.
 
     A scan asks for thousands of brands at once, so each place's labels are made as one text: joining an alphabet with
@@ -57,8 +56,8 @@ def one_edit_labels(brand: str) -> list[str]:
             lines += [head + f"{tail}\n{head}".join(ALPHABET) + tail]
             lines += [head + f"{rest}\n{head}".join(ALPHABET if at else ALPHABET[:-1]) + rest]
         else:
-            found += [head + other + tail for other in _likely(letter)]
-            found += [head + other + rest for other in _near(head[-1:], letter) if at or other != "-"]
+            found += [head + other + tail for other in _likely(letter, keyboards)]
+            found += [head + other + rest for other in _near(head[-1:], letter, keyboards) if at or other != "-"]
             if at > 1:
                 found.append(head + "s" + rest)
     return [*found, *"\n".join(lines).split("\n")] if lines else found
@@ -81,7 +80,7 @@ def _first_difference(brand: str, label: str) -> int:
     return at
 
 
-def _inserted(brand: str, label: str, at: int) -> tuple[str, ...]:
+def _inserted(brand: str, label: str, at: int, keyboards: Keyboards) -> tuple[str, ...]:
     """``label`` has one letter more, at ``at``; inside a run of equal letters its place is the run's end."""
     letter = label[at]
     before, after = brand[at - 1] if at else "", brand[at] if at < len(brand) else ""
@@ -94,20 +93,21 @@ def _inserted(brand: str, label: str, at: int) -> tuple[str, ...]:
         kinds.append("plural")
     if not after:
         kinds.append("addition")
-    if letter in _KEYS.get(before, ()) or letter in _KEYS.get(after, ()):
+    keys = keyboards.touching
+    if letter in keys.get(before, ()) or letter in keys.get(after, ()):
         kinds += ["insertion", "keyboard"]
     if not kinds and len(brand) >= LOOSE_LENGTH:
         kinds.append("insertion")
     return tuple(kinds)
 
 
-def _replaced(brand: str, letter: str, other: str) -> tuple[str, ...]:
+def _replaced(brand: str, letter: str, other: str, keyboards: Keyboards) -> tuple[str, ...]:
     kinds = []
     if alike(letter, other):
         kinds.append("homoglyph")
     if letter in _VOWELS and other in _VOWELS:
         kinds.append("vowel-swap")
-    if other in _KEYS.get(letter, ()):
+    if other in keyboards.touching.get(letter, ()):
         kinds += ["replacement", "keyboard"]
     if other in _FLIPS.get(letter, ()):
         kinds.append("bitsquatting")
@@ -116,16 +116,16 @@ def _replaced(brand: str, letter: str, other: str) -> tuple[str, ...]:
     return tuple(kinds)
 
 
-@functools.cache
-def _likely(letter: str) -> set[str]:
+@functools.lru_cache(maxsize=4096)
+def _likely(letter: str, keyboards: Keyboards) -> set[str]:
     vowels = _VOWELS if letter in _VOWELS else frozenset[str]()
     shapes = {other for other in ALPHABET if alike(letter, other)}
-    return (shapes | vowels | _KEYS.get(letter, frozenset()) | _FLIPS.get(letter, frozenset())) - {letter}
+    return (shapes | vowels | keyboards.touching.get(letter, frozenset()) | _FLIPS.get(letter, frozenset())) - {letter}
 
 
-@functools.cache
-def _near(before: str, after: str) -> set[str]:
-    keys = _KEYS.get(before, frozenset()) | _KEYS.get(after, frozenset())
+@functools.lru_cache(maxsize=4096)
+def _near(before: str, after: str, keyboards: Keyboards) -> set[str]:
+    keys = keyboards.touching.get(before, frozenset()) | keyboards.touching.get(after, frozenset())
     return set(keys) | {before, after, "-"} - {""}
 
 

@@ -14,7 +14,8 @@ from importlib import resources
 import msgspec
 
 from panopticond.shared import confusable, lookalike_bulk, soundlike
-from panopticond.shared.edits import across_the_middle, kinds_of_one_edit, one_edit_labels
+from panopticond.shared.edits import EVERY_KEYBOARD, across_the_middle, kinds_of_one_edit, one_edit_labels
+from panopticond.shared.keyboard import Keyboards
 from panopticond.shared.lookalike_halves import LONG_ENOUGH, Halves
 from panopticond.shared.lookalike_strange import Strange
 
@@ -51,7 +52,15 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
 class Protected:
     """An index of protected labels; those of ``labels`` outrank those of ``also``. Build once, ask often."""
 
-    def __init__(self, labels: Iterable[str], *, also: Iterable[str] = (), lures: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        labels: Iterable[str],
+        *,
+        also: Iterable[str] = (),
+        lures: Iterable[str] | None = None,
+        keyboards: Keyboards = EVERY_KEYBOARD,
+    ) -> None:
+        self._keyboards = keyboards
         self.warnings: list[str] = []
         self.brands: dict[str, int] = {}
         for label in labels:
@@ -140,9 +149,11 @@ class Protected:
             if brand in every:
                 yield brand, self._same(brand, "")
             if len(brand) > SHORT_LENGTH:
-                slips = across_the_middle(brand) if len(brand) >= LONG_ENOUGH else one_edit_labels(brand)
+                slips = (
+                    across_the_middle(brand) if len(brand) >= LONG_ENOUGH else one_edit_labels(brand, self._keyboards)
+                )
                 for label in every.intersection(slips):
-                    for hit in _slip_hits(brand, label, ""):
+                    for hit in self._slip_hits(brand, label, ""):
                         yield label, hit
 
     def _scan_forms(self, plain: list[str]) -> Iterator[tuple[str, Hit]]:
@@ -176,7 +187,7 @@ class Protected:
                 if brand != label and (hit := self._combination(brand, label, label.split("-"), "")) is not None:
                     yield label, hit
             for brand, label in self._halves.near(labels, length):
-                for hit in _slip_hits(brand, label, "") or [_two_slips(brand, "")]:
+                for hit in self._slip_hits(brand, label, "") or [_two_slips(brand, "")]:
                     yield label, hit
 
     def _worth(self, brand: str, rest: str) -> bool:
@@ -247,11 +258,18 @@ class Protected:
         forms = {folded, *(folded[:at] + folded[at + 1 :] for at in range(len(folded)))}
         near = {brand for form in forms for brand in self._deletes.get(form, "").split()}
         for brand in near:
-            yield from _slip_hits(brand, folded, foreign)
+            yield from self._slip_hits(brand, folded, foreign)
+
+    def _slip_hits(self, brand: str, label: str, foreign: str) -> list[Hit]:
+        score = min(0.92, 0.4 + 0.05 * len(brand))
+        return [
+            Hit(brand, kind, 1, f"{foreign}one slip from {brand}: {_REASONS[kind]}", score)
+            for kind in kinds_of_one_edit(brand, label, self._keyboards)
+        ]
 
     def _two_slips(self, folded: str, foreign: str) -> Iterator[Hit]:
         for brand, label in self._halves.near([folded], len(folded)):
-            if not kinds_of_one_edit(brand, label):
+            if not kinds_of_one_edit(brand, label, self._keyboards):
                 yield _two_slips(brand, foreign)
 
     def _around(self, folded: str, foreign: str) -> Iterator[Hit]:
@@ -337,14 +355,6 @@ def _sorted_out(labels: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]
         elif (shown := confusable.to_unicode(label)) is not None:
             foreign.setdefault(confusable.fold(shown), []).append(label)
     return plain, foreign
-
-
-def _slip_hits(brand: str, label: str, foreign: str) -> list[Hit]:
-    score = min(0.92, 0.4 + 0.05 * len(brand))
-    return [
-        Hit(brand, kind, 1, f"{foreign}one slip from {brand}: {_REASONS[kind]}", score)
-        for kind in kinds_of_one_edit(brand, label)
-    ]
 
 
 def _two_slips(brand: str, foreign: str) -> Hit:

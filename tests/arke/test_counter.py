@@ -10,7 +10,8 @@ from typing import Any
 import trio
 
 from arke import counter
-from arke.config import Config, Screen
+from arke.config import Config
+from arke.screening import Screen
 from panopticond.shared.control import ask, serve_control
 
 

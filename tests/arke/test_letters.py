@@ -69,6 +69,14 @@ async def test_letters_name_nobody_and_go_out_once(room: Room, tmp_path: Path) -
         smtp=Smtp(host="localhost", sender="abuse@nic.zz"),
     )  # fmt: skip
     figures = today(NOW, [case()], {case().id: (1, "no-contact", "redacted")}, [], {"accepted": 1}, {"zz": 1}, [])
+    listed = {
+        "names": 3,
+        "new": 1,
+        "already_listed": ["bad.zz"],
+        "warnings": [],
+        "registrations": {"known": 2, "none": 1},
+    }
+    figures["review"] = {"lists": {"zz": listed}}
     later = NOW + dt.timedelta(days=30)
     for now in (NOW, NOW + HOUR, later, later + HOUR):
         await write_letters(config, room.ledger, now, [case()], figures, mail=True)
@@ -81,6 +89,9 @@ async def test_letters_name_nobody_and_go_out_once(room: Room, tmp_path: Path) -
     texts = (tmp_path / "daily.txt").read_text() + (tmp_path / "monthly-2026-03.txt").read_text()
     assert case().id in texts
     assert "told for the first time in this month: 1" in texts
+    assert (
+        "Review list of .zz: 3 names, 1 of them new, 1 more in a feed already; registrations: 2 known, 1 none" in texts
+    )
     assert "bad.zz" not in texts
     assert "@" not in texts
     room.clock.at = later + 2 * HOUR

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,16 @@ from typing import Any
 import pytest
 
 from arke.config import Config
-from arke.review import print_list, review_path, summaries, take_decision, write_review
+from arke.review import draft_review, print_list, review_path, summaries, take_decision
+from arke.review import write_review as write_drafted
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.zone import Zone
+
+TODAY = dt.date(2026, 8, 20)
+
+
+def write_review(config: Config, tld: str, zone: Zone, listed: set[str], said: dict[str, str] | None = None) -> int:
+    return write_drafted(config, draft_review(config, tld, zone, listed), said or {}, TODAY)
 
 
 def test_the_list_names_imitations_and_what_is_new(tmp_path: Path) -> None:
@@ -61,3 +69,24 @@ def test_decisions_stick_and_listed_names_are_marked(tmp_path: Path, capsys: pyt
     assert len(json.loads(capsys.readouterr().out)["names"]) == 1
     with pytest.raises(PanopticonError, match="below none"):
         take_decision(config, "paypa1.yy", "confirm")
+
+
+def test_days_of_registration_weigh_and_are_shown(tmp_path: Path) -> None:
+    """What was registered lately rises; the list tells a day, none and not asked apart."""
+    config = Config(tld="zz", keys=["x"], records="x", state=str(tmp_path / "state"))
+    names = dict.fromkeys(("paypal-login.zz", "netflix-login.zz", "paypa1.zz", "bakery.zz"), ("ns.x",))
+    zone = Zone("zz", 1, names)
+    write_review(config, "zz", zone, set())
+    plain = rows(config)
+    assert {row["registered"] for row in plain.values()} == {"not asked"}
+    last = list(plain)[-1]
+    write_review(config, "zz", zone, set(), {last: "2026-08-19", next(iter(plain)): "none"})
+    found = rows(config)
+    assert next(iter(found)) == last
+    assert float(found[last]["score"]) > float(plain[last]["score"])
+    assert [row["registered"] for row in found.values()] == ["2026-08-19", "none", "not asked"]
+
+
+def rows(config: Config) -> dict[str, dict[str, str]]:
+    with review_path(config, "zz").open() as file:
+        return {row["name"]: row for row in csv.DictReader(file)}

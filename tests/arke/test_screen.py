@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from arke import lists, opinion, ranking, screen
+from arke import lists, opinion, screen
+from panopticond.shared import ranking
 from panopticond.shared.dga import Model
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 from panopticond.shared.lookalike import Protected
@@ -163,6 +164,23 @@ def test_before_of_another_tld_is_refused(tmp_path: Path) -> None:
     (tmp_path / "before").write_text("bakery.yy\n")
     with pytest.raises(ConfigurationError, match="zz"):
         screen.scan_command(options("scan", "--zone", str(tmp_path / "zone"), "--before", str(tmp_path / "before")))
+
+
+def test_popular_names_and_keyboards_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``--popular FILE:N`` protects the first N; ``--keyboard`` takes a name or a file, and refuses what is neither."""
+    (tmp_path / "zone").write_text("bigsaerch.zz\nsmollsite.zz\nnebs.zz\n")
+    (tmp_path / "top").write_text("1,bigsearch.test\n2,smallsite.test\n3,news.test\n")
+    (tmp_path / "rows").write_text("qéwb\nasdf\n")
+    words = ("scan", "--format", "json", "--zone", str(tmp_path / "zone"))
+    screen.scan_command(options(*words, "--popular", f"{tmp_path / 'top'}:1"))
+    assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == ["bigsaerch.zz"]
+    every = ("--popular", str(tmp_path / "top"), "--keyboard", str(tmp_path / "rows"))
+    screen.scan_command(options(*words, *every))
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    (tmp_path / "rows").write_text("q w\n")
+    for wrong in ("dvorak", str(tmp_path / "rows")):
+        with pytest.raises(PanopticonError, match=r"dvorak|rows"):
+            screen.scan_command(options(*words, "--keyboard", wrong))
 
 
 def test_screen_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import trio
 from arke.cases.enrich import CsvSource, RdapSource, assemble, read_contacts, usable
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.http import Http
+from panopticond.shared.rdap import RdapDomain, RdapProblem
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,24 @@ async def test_each_answer_is_for_the_name_asked_and_carries_nothing_over(nurser
     assert await source.canary("good.zz") == ""
     assert "bare.zz" in await source.canary("bare.zz")
     assert "holder" not in repr(found["good.zz"])
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_registration_is_asked_for_once_and_a_429_is_heeded(nursery: trio.Nursery) -> None:
+    """No contact is decoded; after a 429 the server is not asked at all until the pause is over."""
+    registry = Registry()
+    listeners = await nursery.start(functools.partial(trio.serve_tcp, registry.serve, 0, host="127.0.0.1"))
+    url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/"
+    source = RdapSource(Http("x"), url, auth=None, rate_per_second=1000, timeout_seconds=5, own=[])
+    good = await source.registration("good.zz")
+    assert isinstance(good, RdapDomain)
+    assert good.registered is not None
+    assert good.contacts == ()
+    busy = await source.registration("busy.zz")
+    assert isinstance(busy, RdapProblem)
+    assert busy.reason == "rate-limited"
+    assert await source.registration("good.zz") == RdapProblem("rate-limited")
+    assert registry.asked == ["good.zz", "busy.zz"]
     nursery.cancel_scope.cancel()
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panopticond.shared import confusable, soundlike
-from panopticond.shared.edits import ALPHABET, kinds_of_one_edit, one_edit_labels
-from panopticond.shared.keyboard import neighbours
+from panopticond.shared.edits import kinds_of_one_edit, one_edit_labels
+from panopticond.shared.keyboard import ALPHABET, LAYOUTS, Keyboards, layout_fault, neighbours
 from panopticond.shared.lookalike import Protected, builtin_protected
 
 BRANDS = ["paypal", "facebook", "bankofamerica", "visa", "microsoft", "netflix", "ups"]
@@ -165,6 +165,28 @@ def test_layouts() -> None:
     assert "a" in neighbours(("azerty",))["z"]
     assert "t" in neighbours(("qwertz",))["z"]
     assert neighbours(("qwerty",))["a"] == {"q", "w", "s", "z"}
+
+
+def test_a_layout_may_be_given_by_its_rows() -> None:
+    """A slip on a layout of one's own is found singly and in a scan; keys that no label has keep their place only."""
+    own = Keyboards([("qéwb", "asdf")])
+    assert own.touching["q"] == {"a"}
+    assert own.touching["w"] == {"b", "s", "d"}
+    index = Protected(["news"], keyboards=own)
+    assert "keyboard" in {hit.kind for hit in index.look("nebs")}
+    assert [label for label, _ in index.scan(["nebs", "neqs"])] == ["nebs"]
+    assert "keyboard" not in {hit.kind for hit in Protected(["news"]).look("nebs")}
+
+
+@pytest.mark.parametrize("layout", ["dvorak", (), ("q w",), ("",), ("abca",), ("é",), ("a" * 21,), ("ab",) * 7])
+def test_what_is_no_layout(layout: str | tuple[str, ...]) -> None:
+    """A name nobody has drawn, rows with blanks, doubled or hardly any keys, too many of them: each is a sentence."""
+    assert layout_fault(layout)
+
+
+def test_known_layouts_are_layouts() -> None:
+    """Those known by name, and their rows, have no fault."""
+    assert [fault for name, rows in LAYOUTS.items() if (fault := layout_fault(name) or layout_fault(rows))] == []
 
 
 def test_builtin_labels_can_all_be_protected() -> None:

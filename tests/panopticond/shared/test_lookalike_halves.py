@@ -2,7 +2,8 @@
 
 import random
 
-from panopticond.shared.edits import ALPHABET, across_the_middle, one_edit_labels, two_edits
+from panopticond.shared.edits import across_the_middle, one_edit_labels, two_edits
+from panopticond.shared.keyboard import ALPHABET
 from panopticond.shared.lookalike_halves import LONG_ENOUGH, Halves
 
 BRANDS = ["bankofamerica", "wellsfargo", "raiffeisen", "mississippi", "aaaaaaaaaa", "visa"]

@@ -1,8 +1,8 @@
 """The review list: which names of a zone imitate a protected one or look generated, worst first, and why (pure).
 
-Between :mod:`arke.screen` (the command), :mod:`arke.review` (the daemon's daily list) and the models. One score a name:
-the worst kind, raised for what is new or lately registered and for what came in a batch: several new names of near
-enough the same letters, or on name servers that hardly serve anything else.
+Between the models and whoever shows a list: arke's scan and daily list, panopticond's where a TLD gives its zone. One
+score a name: the worst kind, raised for what is new or lately registered and for what came in a batch: several new
+names of near enough the same letters, or on name servers that hardly serve anything else.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import IO
 
 import msgspec
 
-from arke.opinion import GENERATED_AT_MOST, KNOWN_SCORE, REASON_LIMIT
 from panopticond.shared import confusable
 from panopticond.shared.dga import Model
 from panopticond.shared.lookalike import Hit, Protected
 
+GENERATED_AT_MOST = 0.75  # strange letters alone are worth a look, never a hold: acronyms have them too
+KNOWN_SCORE = 0.95  # a name that stands in a list of known generated names
+REASON_LIMIT = 5
 NEW_WEIGHT = 0.25  # of what is left to 1: a name that appeared since the last zone, or was registered lately
 BATCH_WEIGHT = 0.15  # of what is left to 1, for near-identical labels and for name servers of their own each
 BATCH_FROM = 3  # new names
@@ -29,6 +31,7 @@ BATCH_SHARE = 0.25  # of all names on the same servers: a hoster's customers are
 LATELY = dt.timedelta(days=30)
 OWN_NAME_SCORE = 0.45  # a protected name as it stands, in the zone already: mostly its owner's
 STEM_LENGTH = 4
+NOT_ASKED = "not asked"
 COLUMNS = ("name", "unicode", "score", "kinds", "reasons", "lookalike_of", "new")
 _FILLING = re.compile(r"[0-9-]+")
 
@@ -94,19 +97,28 @@ def review_list(
         fresh = [name for name in every if name not in earlier]
         found = _batches(found, fresh, owners if isinstance(owners, Mapping) else {})
     if registered and today is not None:
-        found = [_dated(item, registered.get(item.name), today) for item in found]
-    found.sort(key=lambda finding: (-finding.score, finding.name))
-    return found[:top]
+        found = dated(found, registered, today)
+    return sorted(found, key=_worst_first)[:top]
 
 
-def write_csv(findings: Iterable[Finding], out: IO[str]) -> None:
-    """The review list as CSV with a header; several kinds and reasons of a name are joined by ``; ``."""
+def dated(found: Iterable[Finding], registered: Mapping[str, dt.date], today: dt.date) -> list[Finding]:
+    """The findings again, worst first, those raised that were registered lately by the days of ``registered``."""
+    return sorted((_dated(item, registered.get(item.name), today) for item in found), key=_worst_first)
+
+
+def write_csv(findings: Iterable[Finding], out: IO[str], registered: Mapping[str, str] | None = None) -> None:
+    """The review list as CSV with a header; several kinds and reasons of a name are joined by ``; ``.
+
+    With ``registered``, what was learnt of each name's registration stands in a column more, ``not asked`` where it is
+    silent.
+    """
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(COLUMNS if registered is None else (*COLUMNS, "registered"))
     for item in findings:
         kinds, reasons = "; ".join(item.kinds), "; ".join(item.reasons)
         new = "yes" if item.new else "no"
-        writer.writerow((item.name, item.unicode, f"{item.score:.3f}", kinds, reasons, item.lookalike_of or "", new))
+        row = (item.name, item.unicode, f"{item.score:.3f}", kinds, reasons, item.lookalike_of or "", new)
+        writer.writerow(row if registered is None else (*row, registered.get(item.name, NOT_ASKED)))
 
 
 def _finding(name: str, hits: Sequence[Hit], generated: float, source: str | None, *, new: bool) -> Finding:
@@ -158,6 +170,10 @@ def _dated(item: Finding, day: dt.date | None, today: dt.date) -> Finding:
         return item
     score = item.score if item.new else round(_raised(item.score, NEW_WEIGHT), 4)
     return msgspec.structs.replace(item, score=score, reasons=(*item.reasons, f"registered on {day.isoformat()}"))
+
+
+def _worst_first(item: Finding) -> tuple[float, str]:
+    return -item.score, item.name
 
 
 def _stem(name: str) -> str:
