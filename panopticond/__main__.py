@@ -92,7 +92,10 @@ def command_line() -> argparse.ArgumentParser:
     made = command("report", _report, "the report again, byte for byte, from the published data")
     made.add_argument("--from", dest="source", type=Path, required=True, metavar="records.sql")
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
-    command("migrate", _migrate, "bring the store to this version's schema, after a backup", configured)
+    made = command("migrate", _migrate, "bring the store to this version's schema, after a backup", configured)
+    made.add_argument(
+        "--from", dest="source", type=Path, metavar="FILE", help="move this embedded store into the one at [store] url"
+    )
     made = command("backup", _backup, "the store into one file, while the daemon runs", configured)
     made.add_argument("file", type=Path, metavar="FILE")
     made = command("restore", _restore, "put a backup in place, while the daemon is stopped", configured)
@@ -288,7 +291,7 @@ def _migrate(args: argparse.Namespace) -> None:
     from panopticond.commands.upgrade import migrate
     from panopticond.config import read
 
-    print(trio.run(migrate, read(args.config)))
+    print(trio.run(migrate, read(args.config), args.source))
 
 
 def _backup(args: argparse.Namespace) -> None:

@@ -6,10 +6,12 @@ is none of it. In PostgreSQL the database's own tools do all this.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import apsw
+import msgspec
 import trio
 
 from panopticond.config import Config
@@ -17,6 +19,7 @@ from panopticond.premises import furnish, only_one
 from panopticond.shared.backup import pack, unpack
 from panopticond.shared.errors import StoreError
 from panopticond.store.interface import SURROGATES
+from panopticond.store.move import move
 from panopticond.store.opening import open_configured
 from panopticond.store.schema import MIGRATIONS
 from panopticond.store.sqlite import schema_of
@@ -24,8 +27,13 @@ from panopticond.store.sqlite import schema_of
 THERE = "the store in PostgreSQL"
 
 
-async def migrate(config: Config) -> str:
-    """Bring the store to this software's schema, as the daemon does when it starts; refused while it runs."""
+async def migrate(config: Config, source: Path | None = None, say: Callable[[str], None] = print) -> str:
+    """Bring the store to this software's schema, as the daemon does when it starts; refused while it runs.
+
+    With ``source``, an embedded store, everything in it goes into the empty PostgreSQL of the configuration.
+    """
+    if source is not None:
+        return await _move(config, source, say)
     if config.store.url is not None:
         async with await open_configured(config.store):
             return f"{THERE}: has schema {len(MIGRATIONS)}"
@@ -38,6 +46,20 @@ async def migrate(config: Config) -> str:
     if before == after:
         return f"{path}: has schema {after}; nothing to do"
     return f"{path}: schema {before} became {after}"
+
+
+async def _move(config: Config, source: Path, say: Callable[[str], None]) -> str:
+    if config.store.url is None:
+        raise StoreError("migrate --from needs [store] url: the PostgreSQL the store goes into")
+    if not source.is_file():
+        raise StoreError(f"{source}: there is no store to move")
+    beside = source.with_name(SURROGATES)
+    key = beside.read_bytes() if beside.is_file() else None
+    embedded = msgspec.structs.replace(config.store, url=None, password_file=None, path=str(source))
+    with only_one(msgspec.structs.replace(config, store=embedded)):
+        async with await open_configured(config.store) as store:
+            rows = await store.engine.transact(partial(move, path=source, surrogates=key, say=say))
+    return f"{source}: {rows} rows went to {THERE}; the file is as it was"
 
 
 async def backup(config: Config, file: Path) -> str:

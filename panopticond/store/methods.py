@@ -45,7 +45,7 @@ class SqlStore:
     """``panopticond.store.interface.Store`` over an engine; an async context manager that closes it."""
 
     def __init__(self, engine: Engine, secret: bytes) -> None:
-        self._engine = engine
+        self.engine = engine
         self._secret = secret
 
     async def __aenter__(self) -> Self:
@@ -58,45 +58,45 @@ class SqlStore:
 
     async def close(self) -> None:
         """Flush and close; waits for running transactions, even when cancelled."""
-        await self._engine.close()
+        await self.engine.close()
 
     # feeds -> store
     async def record_listing(self, feed: str, seen: dt.datetime, batch: Sequence[Indicator]) -> list[Watch]:
         """Upsert indicators and their sightings; returns the watches of those new, or watched again, for the window."""
-        return await self._engine.transact(lambda sql: listing.record_listing(sql, self._secret, feed, seen, batch))
+        return await self.engine.transact(lambda sql: listing.record_listing(sql, self._secret, feed, seen, batch))
 
     async def end_listing(self, feed: str, seen: dt.datetime) -> int:
         """After a whole body: sightings of this feed not seen at ``seen`` get ``ended``; returns how many."""
-        return await self._engine.transact(lambda sql: listing.end_listing(sql, feed, seen))
+        return await self.engine.transact(lambda sql: listing.end_listing(sql, feed, seen))
 
     async def touch_listing(self, feed: str, seen: dt.datetime) -> None:
         """The same body again: every unended sighting of this feed was seen at ``seen``."""
-        await self._engine.transact(lambda sql: listing.touch_listing(sql, feed, seen))
+        await self.engine.transact(lambda sql: listing.touch_listing(sql, feed, seen))
 
     async def feed_health(self, feed: str) -> FeedHealth:
         """The ledger line, a NEW one when there is none yet."""
-        return await self._engine.read(lambda sql: listing.feed_health(sql, feed))
+        return await self.engine.read(lambda sql: listing.feed_health(sql, feed))
 
     async def record_feed_health(self, health: FeedHealth) -> None:
         """Replace the ledger line; a change of state is kept in the history too."""
-        await self._engine.transact(lambda sql: listing.record_feed_health(sql, health))
+        await self.engine.transact(lambda sql: listing.record_feed_health(sql, health))
 
     async def all_feed_health(self) -> list[FeedHealth]:
         """Every ledger line, by name."""
-        return await self._engine.read(listing.all_feed_health)
+        return await self.engine.read(listing.all_feed_health)
 
     # store <-> window
     async def watches(self) -> list[Watch]:
         """Every indicator, for the window at start."""
-        return await self._engine.read(lookup.watches)
+        return await self.engine.read(lookup.watches)
 
     async def subject(self, indicator_id: int) -> Subject:
         """One indicator with the threats of all its sightings; StoreError when there is none of this id."""
-        return await self._engine.read(lambda sql: _subject(sql, indicator_id))
+        return await self.engine.read(lambda sql: _subject(sql, indicator_id))
 
     async def standing(self, indicator_id: int) -> Standing:
         """One indicator as it stands; StoreError when there is none of this id."""
-        return await self._engine.read(lambda sql: standings_of(sql, [lookup.row(sql, indicator_id)])[0])
+        return await self.engine.read(lambda sql: standings_of(sql, [lookup.row(sql, indicator_id)])[0])
 
     async def rounds(self, indicator_id: int, since: dt.datetime | None = None) -> list[Round]:
         """Its retained rounds, oldest first; the first validated round is always among them."""
@@ -106,70 +106,70 @@ class SqlStore:
         self, indicator_ids: Sequence[int], since: dt.datetime | None = None
     ) -> dict[int, list[Round]]:
         """The same for several indicators at once, as the snapshot reads them: one transaction, one thread."""
-        return await self._engine.read(lambda sql: history.rounds(sql, indicator_ids, since))
+        return await self.engine.read(lambda sql: history.rounds(sql, indicator_ids, since))
 
     async def record_round(
         self, indicator_id: int, round_: Round, verdict: Verdict, began: dt.datetime | None = None
     ) -> None:
         """One round with all its observations, and the verdict it led to; sets ``first_validated`` once active."""
-        await self._engine.transact(lambda sql: history.record_round(sql, indicator_id, round_, verdict, began))
+        await self.engine.transact(lambda sql: history.record_round(sql, indicator_id, round_, verdict, began))
 
     async def regroup(self, indicator_id: int, domain: str, scope: Scope) -> None:
         """Keep an indicator under the registered domain a referral proved; no listing by policy takes that back."""
-        await self._engine.transact(lambda sql: listing.regroup(sql, indicator_id, domain, scope))
+        await self.engine.transact(lambda sql: listing.regroup(sql, indicator_id, domain, scope))
 
     # domains and incidents
     async def domain(self, domain: str) -> DomainRecord | None:
         """What is known of a registered domain."""
-        return await self._engine.read(lambda sql: lookup.domain(sql, domain))
+        return await self.engine.read(lambda sql: lookup.domain(sql, domain))
 
     async def domains_of_many(self, domains: Sequence[str]) -> dict[str, DomainRecord]:
         """The same for several at once; those never looked at are left out."""
-        return await self._engine.read(lambda sql: lookup.domains(sql, domains))
+        return await self.engine.read(lambda sql: lookup.domains(sql, domains))
 
     async def record_domain(self, record: DomainRecord) -> None:
         """Replace what is known of a registered domain."""
-        await self._engine.transact(lambda sql: lookup.replace(sql, "domain", [(record.domain, to_json(record))]))
+        await self.engine.transact(lambda sql: lookup.replace(sql, "domain", [(record.domain, to_json(record))]))
 
     async def incidents(self, tld: str) -> list[Incident]:
         """Every incident of a TLD, by id."""
-        return await self._engine.read(lambda sql: lookup.incidents(sql, tld))
+        return await self.engine.read(lambda sql: lookup.incidents(sql, tld))
 
     async def record_incidents(self, incidents: Sequence[Incident]) -> None:
         """Insert or replace."""
         rows = [(incident.id, incident.tld, to_json(incident)) for incident in incidents]
-        await self._engine.transact(lambda sql: lookup.replace(sql, "incident", rows))
+        await self.engine.transact(lambda sql: lookup.replace(sql, "incident", rows))
 
     async def decide(self, indicator_id: int, decision: str, at: dt.datetime) -> None:
         """Keep an operator's ``confirm`` or ``dismiss``; StoreError when there is no indicator of this id."""
-        await self._engine.transact(lambda sql: lookup.decide(sql, indicator_id, decision, at), synced=True)
+        await self.engine.transact(lambda sql: lookup.decide(sql, indicator_id, decision, at), synced=True)
 
     # store -> snapshot, explain
     async def standings(self, tld: str) -> AsyncIterator[Standing]:
         """Every indicator of a TLD as it stands, by key, in batches of 500: eight bytes each are held for the order."""
-        numbers = await self._engine.read(lambda sql: lookup.numbers(sql, tld))
+        numbers = await self.engine.read(lambda sql: lookup.numbers(sql, tld))
         for start in range(0, len(numbers), _BATCH):
-            for standing in await self._engine.read(partial(lookup.standings, numbers=numbers[start : start + _BATCH])):
+            for standing in await self.engine.read(partial(lookup.standings, numbers=numbers[start : start + _BATCH])):
                 yield standing
 
     async def find(self, text: str) -> list[Standing]:
         """Indicators whose URI, host, domain or public id is ``text``, by key; a public id reads every indicator."""
-        return await self._engine.read(lambda sql: lookup.find(sql, identity(self._secret, text), text))
+        return await self.engine.read(lambda sql: lookup.find(sql, identity(self._secret, text), text))
 
     async def last_publication(self, tld: str) -> Publication | None:
         """The newest published snapshot of a TLD."""
         statement = "SELECT value FROM publication WHERE tld = ? ORDER BY serial DESC LIMIT 1"
-        text = await self._engine.read(lambda sql: first(sql, statement, (tld,)))
+        text = await self.engine.read(lambda sql: first(sql, statement, (tld,)))
         return None if text is None else _PUBLICATION.decode(text)
 
     async def record_publication(self, publication: Publication) -> None:
         """Remember what was published."""
         row = (publication.tld, publication.serial, to_json(publication))
-        await self._engine.transact(lambda sql: lookup.replace(sql, "publication", [row]), synced=True)
+        await self.engine.transact(lambda sql: lookup.replace(sql, "publication", [row]), synced=True)
 
     async def threats_listed(self, tld: str) -> dict[Threat, int]:
         """How many domains are listed now, by threat; every threat is there."""
-        return await self._engine.read(lambda sql: lookup.threats_listed(sql, tld))
+        return await self.engine.read(lambda sql: lookup.threats_listed(sql, tld))
 
     async def thin(self, before: dt.datetime) -> int:
         """Drop observations before ``before``, but of first validated and of the last two rounds; returns how many.
@@ -178,7 +178,7 @@ class SqlStore:
         """
         dropped, after = 0, -1
         while True:
-            stretch = await self._engine.transact(partial(history.thin, before=before, after=after, size=1000))
+            stretch = await self.engine.transact(partial(history.thin, before=before, after=after, size=1000))
             dropped += stretch.dropped
             if stretch.last is None:
                 return dropped

@@ -46,6 +46,8 @@ _SESSION = {
     "statement_timeout": "60s",
     "idle_in_transaction_session_timeout": "60s",
     "lock_timeout": "20s",
+    # Every statement of ours is by key: planning it anew for its values costs more than it could find.
+    "plan_cache_mode": "force_generic_plan",
 }
 _PARAMETERS: dict[str, Any] = {
     "connect_timeout": 5,
@@ -226,7 +228,7 @@ class PostgresStore(SqlStore):
 
     def __init__(self, engine: PostgresEngine, secret: bytes) -> None:
         super().__init__(engine, secret)
-        self.engine = engine
+        self.engine: PostgresEngine = engine
         self.planner: Callable[[Watch, dt.datetime], tuple[float, float]] | None = None
         """When an indicator is first due, and its deadline: what the window says of a new one."""
 

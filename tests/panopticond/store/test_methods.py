@@ -256,7 +256,7 @@ async def test_feed_health_keeps_its_line_and_its_history(store: SqlStore) -> No
     assert await store.feed_health("f") == good
     await store.record_feed_health(FeedHealth("a"))
     assert [line.feed for line in await store.all_feed_health()] == ["a", "f"]
-    states = await store._engine.read(lambda sql: [row[0] for row in sql.rows("SELECT state FROM feed_history")])
+    states = await store.engine.read(lambda sql: [row[0] for row in sql.rows("SELECT state FROM feed_history")])
     assert sorted(states) == ["OK", "OK", "STALE"]
 
 
