@@ -21,15 +21,20 @@ from arke import transfer
 from arke.advice import advice
 from arke.cases.ledger import DECISIONS, Ledger
 from arke.config import Account, Config, read
+from arke.lists import read_layout
 from arke.mail import template
 from arke.main import preview
+from arke.opinion import read_policy
+from arke.popular import popular_names
 from arke.rooms import with_certificate
+from arke.screening import Screen
 from arke.statuspage import page
 from arke.watch import USER_AGENT, verify_url
 from panopticond.shared.clock import Clock
 from panopticond.shared.control import ask
 from panopticond.shared.errors import ConfigurationError, ControlError, PanopticonError, RefusedError
 from panopticond.shared.http import Http
+from panopticond.shared.keyboard import LAYOUTS
 from panopticond.shared.minisign import PublicKey
 from panopticond.shared.records import read_tables
 from panopticond.shared.settings import read_secret
@@ -73,11 +78,25 @@ def on_this_host(config: Config) -> list[str]:
         problems += [
             f"zone: {path}: no such file; arke would take the snapshot's word" for path in paths if not is_file(path)
         ]
-    for kind in ("protect", "exclude"):
-        for at, path in enumerate(getattr(config.screen, kind)):
-            problems += _problems(f"screen.{kind}[{at}]", functools.partial(_plain_list, path))
+    problems += _of_screen(config.screen)
     fault = folder_fault(Path(config.state))
     return problems + ([f"state: {fault}"] if fault else [])
+
+
+def _of_screen(screen: Screen) -> list[str]:
+    """Files of ``screen`` that are there and are not what they are named for."""
+    problems = []
+    for kind in ("protect", "exclude"):
+        for at, path in enumerate(getattr(screen, kind)):
+            problems += _problems(f"screen.{kind}[{at}]", functools.partial(_plain_list, path))
+    for at, layout in enumerate(screen.keyboards):
+        if isinstance(layout, str) and layout not in LAYOUTS and is_file(layout):
+            problems += _problems(f"screen.keyboards[{at}]", functools.partial(read_layout, Path(layout)))
+    if screen.popular is not None and is_file(screen.popular):
+        problems += _problems("screen.popular", functools.partial(popular_names, Path(screen.popular), 1))
+    if screen.policy is not None and is_file(screen.policy):
+        problems += _problems("screen.policy", functools.partial(read_policy, Path(screen.policy)))
+    return problems
 
 
 def _secrets(config: Config) -> Iterator[tuple[str, str, int]]:

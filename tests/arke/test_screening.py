@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from arke.commands import on_this_host
+from arke.config import Config
 from arke.screening import Screen, screen_faults
 
 
@@ -21,6 +23,20 @@ def test_every_fault_has_its_path(tmp_path: Path) -> None:
         "screen.popular", "screen.policy", "screen.protect[0]", "screen.exclude[0]", "screen.keyboards[0]",
         "screen.keyboards[1]",
     ]  # fmt: skip
+
+
+def test_files_are_what_they_are_named_for(tmp_path: Path) -> None:
+    """A popular list, layout or policy that is there and is none is found before anything starts."""
+    for name, text in (("top", "nothing\n"), ("rows", "q w\n"), ("policy", '{"kinds": {"odd": "hold"}}')):
+        (tmp_path / name).write_text(text)
+    screen = Screen(popular=str(tmp_path / "top"), keyboards=(str(tmp_path / "rows"),), policy=str(tmp_path / "policy"))
+    config = Config(tld="zz", keys=["RWx"], records="x", state=str(tmp_path), screen=screen)
+    told = [fault.partition(":")[0] for fault in on_this_host(config)]
+    assert [key for key in told if key.startswith("screen")] == [
+        "screen.keyboards[0]",
+        "screen.popular",
+        "screen.policy",
+    ]
 
 
 @pytest.mark.parametrize("text", ['{"lookups": 1001}', '{"popular_top": 0}', '{"lookups": -1}', '{"keyboards": [1]}'])
