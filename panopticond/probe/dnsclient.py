@@ -224,7 +224,8 @@ class DnsClient:
             if len(got) < 12 or got[:2] != packet[:2]:
                 return "malformed"
             if not fits(got, section):
-                if got[12 : 12 + len(section)].lower() != section.lower():
+                asked_again = got[:12] + section + got[12 + len(section) :]
+                if got[12 : 12 + len(section)].lower() != section.lower() or not fits(asked_again, section):
                     return "malformed"
                 state.case_broken = True  # from now on this server is asked in lower case, over TCP only
             return question.read(got, section, state)

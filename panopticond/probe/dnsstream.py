@@ -93,8 +93,11 @@ class Streams:
         for _ in range(self._attempts):
             await self._buckets.take(server)
             with trio.move_on_after(self._timeout_seconds):
-                got = await (self._over_https(server, packet) if over_https else self._over_stream(server, packet))
-                message = _read(got, packet, question) if isinstance(got, bytes) else got
+                if over_https:
+                    got = await self._over_https(server, packet)
+                    message = _read(got, packet, question) if isinstance(got, bytes) else got
+                else:
+                    message = await self._over_stream(server, packet, question)
                 if isinstance(message, Message):
                     return _answer(server, message)
                 reason = message
@@ -114,12 +117,12 @@ class Streams:
             return error.reason
         return reply.body if reply.status == 200 else f"status-{reply.status}"
 
-    async def _over_stream(self, server: str, packet: bytes) -> bytes | str:
-        """The answer on a kept connection, or on a new one where there is none or it was closed meanwhile."""
+    async def _over_stream(self, server: str, packet: bytes, question: bytes) -> Message | str:
+        """The answer on a kept connection, or on a new one where there is none or it is good for nothing any more."""
         idle = self._idle.setdefault(server, [])
         while idle:
-            got = await self._exchange(server, idle.pop(), packet)
-            if got is not None:
+            got = await self._exchange(server, idle.pop(), packet, question)
+            if isinstance(got, Message):
                 return got
         try:
             stream = await self._dial(server)
@@ -127,7 +130,7 @@ class Streams:
             return "tls"
         except OSError as error:
             return reason_of(error)
-        return await self._exchange(server, stream, packet) or "malformed"
+        return await self._exchange(server, stream, packet, question)
 
     async def _dial(self, server: str) -> trio.abc.Stream:
         parts = urlsplit(server)
@@ -153,23 +156,26 @@ class Streams:
             self._unproven.check_hostname, self._unproven.verify_mode = False, ssl.CERT_NONE
         return self._unproven
 
-    async def _exchange(self, server: str, stream: trio.abc.Stream, packet: bytes) -> bytes | None:
-        """One message each way; None when the connection gave out. A connection that answered is kept."""
+    async def _exchange(self, server: str, stream: trio.abc.Stream, packet: bytes, question: bytes) -> Message | str:
+        """One message each way. A connection is kept only if what it gave answers the question.
+
+        One that gave out, or whose next bytes are the answer to something else, would be a question behind for ever.
+        """
         kept = False
         try:
             await stream.send_all(struct.pack("!H", len(packet)) + packet)
             (length,) = struct.unpack("!H", await _exactly(stream, 2))
-            got = await _exactly(stream, length)
-            kept = len(self._idle[server]) < IDLE_CONNECTIONS
+            message = _read(await _exactly(stream, length), packet, question)
+            kept = isinstance(message, Message) and len(self._idle[server]) < IDLE_CONNECTIONS
             if kept:
                 self._idle[server].append(stream)
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, EOFError):
-            return None
+            return "malformed"
         finally:
             if not kept:
                 with trio.CancelScope(shield=True):
                     await trio.aclose_forcefully(stream)
-        return got
+        return message
 
 
 async def _exactly(stream: trio.abc.Stream, size: int) -> bytes:
@@ -186,9 +192,10 @@ def _read(got: bytes, packet: bytes, question: bytes) -> Message | str:
     if len(got) < 12 or got[:2] != packet[:2] or not fits(got, question):
         return "malformed"
     try:
-        return unpack(got)
+        message = unpack(got)
     except WireError:
         return "malformed"
+    return "malformed" if message.tc else message  # nothing is truncated over a stream
 
 
 def _answer(server: str, got: Message) -> Answer:

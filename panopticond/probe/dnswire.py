@@ -300,6 +300,8 @@ def _data(packet: bytes, kind: int, at: int, end: int, names: dict[int, str]) ->
         while at < end:
             texts.append(packet[at + 1 : at + 1 + packet[at]].decode("latin-1"))
             at += 1 + packet[at]
+        if at != end:
+            raise WireError("a text that overruns its record")
         return "".join(texts)
     if kind in (1, 28, 43):
         raise WireError("data of the wrong length")

@@ -21,10 +21,11 @@ from panopticond.model import Observation
 from panopticond.probe.guard import must_not_fetch
 from panopticond.probe.page import Answer, decoded, judge_page, title_of
 from panopticond.probe.webcontrol import Control, Resolve, WebLimits
+from panopticond.probe.webkept import Kept
 from panopticond.probe.webtls import probing_context, validity
 from panopticond.probe.weburi import is_address, location_of, random_sibling, target_of, twin_of
 from panopticond.probe.webvantage import WebVantage, web_vantage
-from panopticond.probe.webwire import Kept, Reply, Target, Wire, WireError
+from panopticond.probe.webwire import Reply, Target, Wire, WireError
 from panopticond.shared.ratelimit import Buckets, Rate
 
 __all__ = ["Resolve", "WebGuard", "WebLimits", "WebProber", "WebVantage", "twin_of", "web_vantage"]

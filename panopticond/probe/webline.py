@@ -30,6 +30,10 @@ class Line(Protocol):
         """Some bytes, or none at the end."""
         ...
 
+    def unasked(self) -> bytes | None:
+        """What is there already, none of it waited for: some bytes, none at the end, None while nothing came."""
+        ...
+
     def close(self) -> None:
         """At once, without a word to the other side; any number of times."""
         ...
@@ -68,9 +72,41 @@ class Plain:
             except BlockingIOError:
                 self._at_once = 0
 
+    def unasked(self) -> bytes | None:
+        """What is there already; OSError when the connection broke meanwhile."""
+        try:
+            return self._sock.recv(CHUNK)
+        except BlockingIOError:
+            return None
+
     def close(self) -> None:
         """At once."""
         self._sock.close()
+
+
+class Early:
+    """A line of which some bytes were read already: those that came behind a proxy's answer to CONNECT."""
+
+    def __init__(self, line: Line, early: bytes) -> None:
+        self._line, self._early = line, early
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it."""
+        await self._line.send(data)
+
+    async def receive(self) -> bytes:
+        """The early bytes first."""
+        early, self._early = self._early, b""
+        return early or await self._line.receive()
+
+    def unasked(self) -> bytes | None:
+        """What is there already."""
+        early, self._early = self._early, b""
+        return early or self._line.unasked()
+
+    def close(self) -> None:
+        """At once."""
+        self._line.close()
 
 
 class Tls:
@@ -114,6 +150,17 @@ class Tls:
                     return b""
                 raise
 
+    def unasked(self) -> bytes | None:
+        """What is there already. Session tickets are nothing; a farewell is an end. ssl.SSLError for junk."""
+        while True:
+            try:
+                return self.session.read(CHUNK)
+            except ssl.SSLWantReadError:
+                data = self._line.unasked()
+                if data is None:
+                    return None
+                self._take(data)
+
     def close(self) -> None:
         """At once, the line below too."""
         self._line.close()
@@ -123,7 +170,9 @@ class Tls:
             await self._line.send(self._outgoing.read())
 
     async def _fill(self) -> None:
-        data = await self._line.receive()
+        self._take(await self._line.receive())
+
+    def _take(self, data: bytes) -> None:
         if data:
             self._incoming.write(data)
         else:

@@ -18,7 +18,8 @@ import h11
 import msgspec
 import trio
 
-from panopticond.probe.webline import Line, Tls, dial
+from panopticond.probe.webkept import Kept
+from panopticond.probe.webline import CHUNK, Early, Line, Tls, dial
 from panopticond.probe.webtls import shown_chain
 from panopticond.probe.webvantage import WebVantage
 
@@ -27,6 +28,8 @@ HEADER_FIELDS = 100
 CONNECT_HEADER_BYTES = 16 << 10
 INTERIM_ANSWERS = 5
 INFLATE_RATIO = 100
+PIECES_AT_ONCE = 128
+"""Of a body cut into the smallest chunks, so many are taken before the other tasks have their turn."""
 _PLAIN = re.compile(r"[!-~]+")
 _A_GET, _NO_BODY = h11.Request(method="GET", target="/", headers=[("Host", "host.example")]), h11.EndOfMessage()
 
@@ -53,6 +56,11 @@ class Target(msgspec.Struct, frozen=True):
     path: str
     """Path and query, as they go into the request line."""
     addresses: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Scheme, host and port: a connection serves no other than these."""
+        return self.scheme, self.host, self.port
 
     @property
     def authority(self) -> str:
@@ -96,7 +104,9 @@ class Wire:
         fetch = _Fetch(kept)
         with trio.CancelScope(deadline=min(deadline, trio.current_time() + self._connect_seconds)) as scope:
             try:
-                if kept is not None and kept.take(fetch, target):
+                held = kept.take(target.place, target.addresses) if kept is not None else None
+                if held is not None:
+                    fetch.line, fetch.address, fetch.chain = held
                     scope.deadline = deadline
                     await self._try_kept(fetch, target)
                     if fetch.head is None:
@@ -104,8 +114,9 @@ class Wire:
                 if fetch.head is None:
                     await self._connect(fetch, target, vantage, scope, deadline)
                     await self._exchange(fetch, target)
-                if kept is not None and fetch.reusable:
-                    kept.put(fetch, target)
+                if kept is not None and fetch.reusable and fetch.line is not None:
+                    kept.put(target.place, (fetch.line, fetch.address, fetch.chain))
+                    fetch.line = None
             finally:
                 fetch.close()
         if fetch.head is None:  # only the deadline ends it like this; in the body, a part of a page is a page
@@ -151,7 +162,9 @@ class Wire:
                 self._proxy_tls = self._proxy_tls or ssl.create_default_context()
                 fetch.line = line = outer = Tls(line, self._proxy_tls, host)
                 await outer.handshake()
-            await _tunnel(line, target, vantage)
+            early = await _tunnel(line, target, vantage)
+            if early:
+                fetch.line = Early(line, early)
         except OSError as error:
             raise WireError("proxy", "proxy-reset") from error
 
@@ -197,62 +210,25 @@ class Wire:
         """What can be had of the body: up to the limit, the deadline or the first fault; a part of a page is a page."""
         encoding = fetch.headers.get("content-encoding", "").strip().lower()
         inflate = _Inflate(self._body_bytes) if encoding in {"gzip", "x-gzip", "deflate"} else None
-        body, raw_bytes = fetch.body, 0
+        body, received, pieces = fetch.body, 0, 0
         try:
-            while len(body) < self._body_bytes and raw_bytes < self._body_bytes:
+            while len(body) < self._body_bytes and received < self._body_bytes + CHUNK:
                 event = connection.next_event()
                 if event is h11.NEED_DATA:
-                    connection.receive_data(await line.receive())
+                    data = await line.receive()
+                    received += len(data)
+                    connection.receive_data(data)
                 elif isinstance(event, h11.Data):
-                    raw_bytes += len(event.data)
                     body += inflate.feed(bytes(event.data)) if inflate else event.data
+                    pieces += 1
+                    if pieces % PIECES_AT_ONCE == 0:
+                        await trio.lowlevel.checkpoint()
                 else:
                     break
         except (OSError, h11.ProtocolError, zlib.error):
             return
         whole = connection.our_state is h11.DONE and connection.their_state is h11.DONE
         fetch.reusable = whole and not connection.trailing_data[0]
-
-
-class Kept:
-    """The connection of the last GET, kept for the next one to the same place; to be closed by whoever made it."""
-
-    def __init__(self) -> None:
-        self._place: tuple[str, str, int] | None = None
-        self._line: Line | None = None
-        self._address = ""
-        self._chain: tuple[bytes, ...] = ()
-
-    def take(self, fetch: _Fetch, target: Target) -> bool:
-        """Hand the connection on if it leads to ``target``, by an address that may still be asked; else close it."""
-        fits = self._place == (target.scheme, target.host, target.port)
-        if not fits or (self._address and self._address not in target.addresses):
-            self.close()
-        fetch.line, fetch.address, fetch.chain = self._line, self._address, self._chain
-        self._line = None
-        return fetch.line is not None
-
-    def put(self, fetch: _Fetch, target: Target) -> None:
-        """Keep the connection of a GET that has ended well."""
-        self._place = (target.scheme, target.host, target.port)
-        self._line, self._address, self._chain = fetch.line, fetch.address, fetch.chain
-        fetch.line = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether there is a connection."""
-        return self._line is not None
-
-    async def close_after(self, seconds: float) -> None:
-        """Close it then, unless cancelled before."""
-        await trio.sleep(seconds)
-        self.close()
-
-    def close(self) -> None:
-        """At once; any number of times."""
-        if self._line is not None:
-            self._line.close()
-            self._line = None
 
 
 class _Fetch:
@@ -349,8 +325,13 @@ async def _head(line: Line, connection: h11.Connection) -> h11.Response:
             raise h11.RemoteProtocolError("no answer")
 
 
-async def _tunnel(line: Line, target: Target, vantage: WebVantage) -> None:
-    """CONNECT (RFC 9110 section 9.3.6): any 2xx is a tunnel; WireError tells the proxy's faults from the site's."""
+async def _tunnel(line: Line, target: Target, vantage: WebVantage) -> bytes:
+    """CONNECT (RFC 9110 section 9.3.6): any 2xx is a tunnel; WireError tells the proxy's faults from the site's.
+
+    What came behind the answer's head is given back: by that section a 2xx has no body, so it is the site's, and a site
+    that speaks first is to be seen through a proxy as it is without one. A proxy that talks there spoils the control
+    probe too.
+    """
     authority = f"{target.host}:{target.port}"
     lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
     authorization = vantage.authorization()
@@ -363,13 +344,14 @@ async def _tunnel(line: Line, target: Target, vantage: WebVantage) -> None:
         if not data or len(head) > CONNECT_HEADER_BYTES:
             raise WireError("proxy", "proxy-reset" if not data else "proxy-protocol")
         head += data
-    first, *fields = bytes(head).partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    lines_of, _, early = bytes(head).partition(b"\r\n\r\n")
+    first, *fields = lines_of.decode("latin-1").split("\r\n")
     words = first.split(" ", 2)
     if not first.startswith("HTTP/1.") or len(words) < 2 or len(words[1]) != 3 or not words[1].isdigit():
         raise WireError("proxy", "proxy-protocol")
     status = int(words[1])
     if 200 <= status <= 299:
-        return
+        return early
     named = {field.partition(":")[0].strip().lower() for field in fields}
     if status in vantage.proxy_error_statuses or named & set(vantage.error_headers):
         raise WireError("proxy", f"proxy-{status}")

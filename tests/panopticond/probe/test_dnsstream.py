@@ -30,21 +30,29 @@ async def _silent(_stream: trio.abc.Stream) -> None:
 
 
 class Far:
-    """A DNS server over streams; ``last`` is how many answers a connection has before the server closes it."""
+    """A DNS server over streams; ``last`` is how many answers a connection has before the server closes it.
 
-    def __init__(self, last: int = 100) -> None:
+    ``twice`` sends each answer a second time, ``cut`` marks it as truncated.
+    """
+
+    def __init__(self, last: int = 100, *, twice: bool = False, cut: bool = False) -> None:
         self.last, self.connections = last, 0
+        self.twice, self.cut = twice, cut
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         self.connections += 1
         async with stream:
             for _ in range(self.last):
-                head = await stream.receive_some(2)
+                try:
+                    head = await stream.receive_some(2)
+                except trio.BrokenResourceError:
+                    return
                 if len(head) < 2:
                     return
                 packet = await stream.receive_some(struct.unpack("!H", head)[0])
                 wire = resolver(Asked(bytes(packet), "tcp"))
-                await stream.send_all(struct.pack("!H", len(wire)) + wire)
+                wire = wire[:2] + bytes([wire[2] | 2 * self.cut]) + wire[3:]
+                await stream.send_all((struct.pack("!H", len(wire)) + wire) * (1 + self.twice))
 
 
 @pytest.fixture
@@ -126,3 +134,26 @@ async def test_connections_are_used_again_and_replaced(
     assert await asked(made, f"tcp://127.0.0.1:{silent}") == NoAnswer(f"tcp://127.0.0.1:{silent}", "timeout")
     assert await asked(made, "tcp://127.0.0.1:9") == NoAnswer("tcp://127.0.0.1:9", "unreachable")
     assert len(os.listdir("/proc/self/fd")) <= before + 8  # noqa: PTH208
+
+
+async def test_a_connection_that_is_an_answer_behind_is_given_up(
+    streams: tuple[Streams, ssl.SSLContext], nursery: trio.Nursery
+) -> None:
+    """A server that answers twice is asked over a new connection; the second answer passes for none to the next."""
+    made, _ = streams
+    far = Far(twice=True)
+    text = f"tcp://127.0.0.1:{await listen(nursery, far.serve)}"
+    for _ in range(3):
+        got = await asked(made, text)
+        assert isinstance(got, Answer)
+        await trio.lowlevel.checkpoint()
+    assert far.connections == 3
+
+
+async def test_nothing_is_truncated_over_a_stream(
+    streams: tuple[Streams, ssl.SSLContext], nursery: trio.Nursery
+) -> None:
+    """An answer that says it is cut short is none: an empty part of it would read as a name without address."""
+    made, _ = streams
+    text = f"tcp://127.0.0.1:{await listen(nursery, Far(cut=True).serve)}"
+    assert await asked(made, text) == NoAnswer(text, "malformed")

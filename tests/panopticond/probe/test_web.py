@@ -389,10 +389,20 @@ async def test_politeness_counts_neighbours(world: World) -> None:
 
 
 class Keeping:
-    """A site that keeps connections: ``served`` counts the requests of each; after ``most`` it hangs up, or is dumb."""
+    """A site that keeps connections: ``served`` counts the requests of each; after ``most`` it hangs up, or is dumb.
 
-    def __init__(self, handler: Callable[[str, dict[str, str]], bytes], *, most: int = 9, dumb: bool = False) -> None:
-        self.handler, self.most, self.dumb = handler, most, dumb
+    ``early`` is sent, unasked, a moment after the first answer of each connection.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[str, dict[str, str]], bytes],
+        *,
+        most: int = 9,
+        dumb: bool = False,
+        early: bytes = b"",
+    ) -> None:
+        self.handler, self.most, self.dumb, self.early = handler, most, dumb, early
         self.served: list[int] = []
 
     async def serve(self, stream: trio.abc.Stream) -> None:
@@ -406,6 +416,9 @@ class Keeping:
                         return
                     self.served[at] += 1
                     await stream.send_all(self.handler(first.split(" ")[1], headers))
+                    if self.early and self.served[at] == 1:
+                        await trio.sleep(0.1)
+                        await stream.send_all(self.early)
                 if self.dumb:
                     await trio.sleep_forever()
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
@@ -447,6 +460,43 @@ async def test_a_kept_connection_that_fails_says_nothing(
     everywhere = Keeping(lambda _p, _h: answer(200, KIT, connection="keep-alive"), most=most, dumb=dumb)
     world.proxy.routes[f"{HOST}:80"] = await listen(nursery, everywhere.serve)
     assert (await look(probe)).detail["reason"] == "soft-404"
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_an_answer_sent_before_its_question_is_not_taken(
+    world: World, nursery: trio.Nursery, tmp_path: Path, *, secure: bool
+) -> None:
+    """Bytes that came unasked make a kept connection unusable: no answer passes for that to the next request."""
+    early = Keeping(keeping_pages, early=answer(200, KIT, connection="keep-alive"))
+    serve = over_tls(early.serve, certificate(HOST, tmp_path)[0]) if secure else early.serve
+    world.proxy.routes[f"{HOST}:8080"] = await listen(nursery, serve)
+    # The turn for the path nobody made comes when the early answer has long arrived, and the connection is still kept.
+    probe = await world.start(msgspec.structs.replace(LIMITS, per_host_seconds=0.4))
+    uri = f"http{'s' * secure}://{HOST}:8080/kit/login.php"
+    (seen,) = await probe.check(uri, "shop.zz", "near", NOW)
+    assert (known(seen).outcome, early.served) == ("live", [1, 1])
+
+
+@pytest.mark.parametrize("glued", [b"", b"HTTP/1.1 404 X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"])
+async def test_what_comes_behind_a_proxys_answer_is_the_sites(
+    world: World, nursery: trio.Nursery, glued: bytes
+) -> None:
+    """A 2xx to CONNECT has no body: a site that speaks first is seen as it would be without the proxy."""
+
+    async def proxy(stream: trio.abc.Stream) -> None:
+        async with stream:
+            await read_head(stream)
+            await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n" + glued)
+            first, _ = await read_head(stream)
+            if first and not glued:
+                await stream.send_all(answer(404))
+
+    probe = await world.start()
+    port = await listen(nursery, proxy)
+    place = msgspec.structs.replace(probe.vantages[0], proxy_port=port)
+    again = prober([place])
+    (seen,) = await again.check(f"http://{HOST}:8080/x", "shop.zz", place.name, NOW)
+    assert (known(seen).outcome, seen.detail["reason"]) == ("gone", "status-404")
 
 
 async def test_a_connection_serves_its_own_place_only(world: World, nursery: trio.Nursery) -> None:
