@@ -48,6 +48,8 @@ class Fleet:
         """What this host alone does just now."""
         self._wanted: dict[str, _Turn] = {}
         self._day: dt.date | None = None
+        self._trouble = ""
+        """Why there is no session, empty while there is one."""
 
     async def keep(
         self,
@@ -68,10 +70,11 @@ class Fleet:
                 task_status.started()
                 while True:
                     try:
-                        await self._one_session(tell)
+                        await self._one_session()
                     except StoreError as error:
-                        tell("fleet", str(error))
-                        log.warning("what this host did alone is let go: %s", error)
+                        if not self._trouble:
+                            log.warning("what this host did alone is let go: %s", error)
+                        self._trouble = str(error)
                     finally:
                         self._let_go()
                     await trio.sleep(_AGAIN_SECONDS)
@@ -119,7 +122,7 @@ class Fleet:
             "host": self.name,
             "roles": list(self.roles),
             "alone": sorted(self.holding),
-            "database": self._store.engine.trouble or "answers",
+            "database": self._store.engine.trouble or self._trouble or "answers",
             "hosts": [
                 {"name": one.name, "roles": list(one.roles), **{name: int(n) for name, n in one.figures.items()}}
                 for one in self.hosts
@@ -130,8 +133,7 @@ class Fleet:
         """What an operator should know first."""
         found = []
         if self.away():
-            waiting = self.leases.waiting if self.leases is not None else 0
-            found.append(f"{self._store.engine.trouble}; {waiting} finished rounds wait to be recorded")
+            found.append(self._store.engine.trouble or self._trouble)
         if self.leases is not None and self.leases.lost:
             lost = f"{self.leases.lost} results of this host were dropped"
             found.append(f"{lost}: another host had the check by then; see [store] lease")
@@ -141,7 +143,7 @@ class Fleet:
 
     def away(self) -> bool:
         """Whether the database did not answer when it was last asked."""
-        return bool(self._store.engine.trouble)
+        return bool(self._store.engine.trouble or self._trouble)
 
     async def _plan_what_is_not(self) -> None:
         """Plan what the store watches and no plan has: after a move from another store."""
@@ -151,12 +153,12 @@ class Fleet:
                 return
             log.info("planned %d indicators that no host had planned", found)
 
-    async def _one_session(self, tell: Callable[[str, str], None]) -> None:
+    async def _one_session(self) -> None:
         from panopticond.store.session import Session  # noqa: PLC0415 - psycopg is an optional extra
 
         engine = self._store.engine
         async with await Session.open(engine.url, engine.password_file) as session:
-            tell("fleet", "")
+            self._trouble = ""
             beats, due = 0, trio.current_time()
             while True:
                 if trio.current_time() >= due:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -273,3 +274,29 @@ async def test_a_nul_in_a_feeds_identifier_is_left_out(store: PostgresStore) -> 
     """PostgreSQL has no place for it; the row is kept."""
     (watch,) = await store.record_listing("f", NOW, [indicator(1, source_id="a\0b")])
     assert (await store.standing(watch.id)).sightings[0].source_id == "ab"
+
+
+async def test_the_password_comes_from_a_file_and_stands_in_no_sentence(
+    mortal: postgres.Cluster, tmp_path: Path
+) -> None:
+    """The right one opens, a wrong one is refused at once, a file that is not there is named."""
+    with psycopg.connect(mortal.url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE guarded LOGIN PASSWORD 'right-word'")
+        connection.execute("CREATE SCHEMA guarded AUTHORIZATION guarded")
+    access = mortal.root / "data" / "pg_hba.conf"
+    access.write_text("local all guarded scram-sha-256\n" + access.read_text())
+    mortal.stop()
+    mortal.start()
+    url = mortal.url.replace("user=postgres", "user=guarded")
+    word = tmp_path / "password"
+    word.write_text("right-word\n")
+    async with await open_postgres(url, str(word)) as store:
+        assert await store.watches() == []
+    word.write_text("wrong-word")
+    began = time.monotonic()
+    with pytest.raises(StoreError, match="password authentication failed") as refused:
+        await open_postgres(url, str(word))
+    assert "wrong-word" not in str(refused.value)
+    assert time.monotonic() - began < 10
+    with pytest.raises(StoreError, match=r"store\.password_file"):
+        await open_postgres(url, str(tmp_path / "none"))
