@@ -48,6 +48,11 @@ format: $(VENV)/ready
 	@$(BIN)/ruff format .
 	@$(BIN)/python -m tests.rooms
 
+# The documents as a site under build/docs; a link or a heading that is not there is an error.
+docs: $(VENV)/ready
+	@$(BIN)/python -m sphinx -q -W --keep-going -E -b html docs build/docs
+	@echo "build/docs/index.html"
+
 bench: $(VENV)/ready
 	@$(BIN)/python -m tests.bench --only "$(ONLY)"
 
