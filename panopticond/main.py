@@ -22,6 +22,7 @@ import trio
 
 from panopticond.config import Config
 from panopticond.feeds.follow import follow
+from panopticond.mistrial import netted
 from panopticond.report.post import Alarm, mail_reports
 from panopticond.schedule import Bell, Checked, Duty, probe_due
 from panopticond.serve.door import serve
@@ -123,7 +124,8 @@ async def _start_collecting(parts: Parts, sources: trio.Nursery, bell: Bell) -> 
 
 async def _start_publishing(parts: Parts, publishers: trio.Nursery, health: Health) -> None:
     printing = press(parts.config, await parts.sharing.surrogates())
-    printing = msgspec.structs.replace(printing, judge=parts.judge)
+    nets = netted(parts.judge)
+    printing = msgspec.structs.replace(printing, judge=nets, assess=nets.assess)
     alone, clock, tell = parts.sharing.alone, parts.clock, health.tell
     if parts.tranco is not None and "probe" not in parts.config.roles:  # a snapshot names the list it was judged by
         publishers.start_soon(refresh_tranco, parts, health, name="tranco")

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from panopticond.config import Config, tlds
 from panopticond.judge.fingerprint import same_page
 from panopticond.judge.resemblance import GENERATED_FROM, Resemblance, generated_score
+from panopticond.judge.verdict import judge
+from panopticond.mistrial import Mistrials
 from panopticond.model import DomainRecord, Verdict
 from panopticond.shared.clock import rfc3339
 from panopticond.snapshot.conclude import classes
@@ -35,7 +37,7 @@ async def class_lines(
     resemblance = Resemblance(critical for tld in tlds(config) for critical in tld.critical)
     by_domain: dict[tuple[str, bool], Sequence[Judged]] = {(one, False): () for one in siblings}
     records = dict.fromkeys(siblings, known) | {name: known}
-    found = classes(by_domain | {(name, False): judged}, records, resemblance)[name, False]
+    found = classes(by_domain | {(name, False): judged}, records, resemblance, Mistrials(judge).assess)[name, False]
     return [
         f"  class (an assessment): {found.abuse_class}",
         *(f"    because {reason}" for reason in found.reasons),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from panopticond.config import Config
+from panopticond.mistrial import netted
 from panopticond.shared.errors import ConfigurationError
 from panopticond.snapshot.press import press
 from panopticond.snapshot.publish import publish_tld
@@ -12,7 +15,8 @@ from panopticond.wiring import assemble
 async def publish(config: Config, name: str) -> str:
     """Publish one TLD now; the serial and where it stands."""
     async with assemble(config) as parts:
-        printing = press(config, await parts.sharing.surrogates())
+        printing, nets = press(config, await parts.sharing.surrogates()), netted(parts.judge)
+        printing = msgspec.structs.replace(printing, judge=nets, assess=nets.assess)
         tld = next((tld for tld in parts.tlds if tld.name == name.lower().lstrip(".")), None)
         if tld is None:
             raise ConfigurationError([f"--tld: .{name} is not among the served TLDs"])

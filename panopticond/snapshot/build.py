@@ -128,7 +128,7 @@ def _concluded(
 ) -> Built:
     """Classes, incidents, tables and figures of what lies on the desk."""
     by_domain, records, counts, veil = desk.by_domain, desk.records, desk.counts, desk.veil
-    assessed = classes(by_domain, records, lookalike)
+    assessed = classes(by_domain, records, lookalike, terms.assess)
     incidents = advanced(previous, by_domain, records, str(tld.name), terms.end)
     tables = tables_of(by_domain, records, assessed, incidents, tld, feeds, terms, counts, veil)
     tables["observation"] = desk.spool

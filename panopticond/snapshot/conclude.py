@@ -9,6 +9,7 @@ import datetime as dt
 import importlib.metadata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,6 +25,14 @@ from panopticond.shared.tables import FORMAT, SnapshotRow
 from panopticond.snapshot import rows
 from panopticond.snapshot.licences import FeedFacts, Veil
 from panopticond.snapshot.rows import Judged, Known
+
+Assess = Callable[[str, Callable[[], Classification]], Classification]
+"""Makes the class of a domain by calling what it is given; :meth:`panopticond.mistrial.Mistrials.assess` with a net."""
+
+
+def unguarded(_: str, assessed: Callable[[], Classification]) -> Classification:
+    """Without a net: what is raised goes through."""
+    return assessed()
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -42,6 +51,7 @@ class Terms(msgspec.Struct, frozen=True):
     tranco_list: str | None = None
     popular_rank: int = 100_000
     judge: Callable[..., Verdict] = judge
+    assess: Assess = unguarded
 
 
 class Counts:
@@ -74,33 +84,45 @@ def classes(
     by_domain: Mapping[tuple[str, bool], Sequence[Judged]],
     records: Mapping[str, Known],
     lookalike: Callable[[str], str | None],
+    assess: Assess = unguarded,
 ) -> dict[tuple[str, bool], Classification]:
     """What each domain is held to be, with reasons; a veiled one is told apart and never classified."""
     batches = Counter(batch for domain, veiled in by_domain if not veiled and (batch := _batch(records[domain])))
-    found = {}
+    found: dict[tuple[str, bool], Classification] = {}
     for (domain, veiled), items in by_domain.items():
-        known = Known() if veiled else records[domain]
-        batch = _batch(known)
-        found[domain, veiled] = classify(
-            Facts(
-                domain=domain,
-                scopes=frozenset(item.subject.scope for item in items),
-                uris=tuple(item.subject.uri for item in items if item.subject.uri is not None),
-                hosts=tuple(sorted({item.subject.host for item in items})),
-                first_reported=_first_reported(items, known.began),
-                registered=known.began,
-                apex_outcome=known.apex_outcome,
-                apex_page=known.apex_page,
-                abuse_pages=tuple(sorted({item.verdict.fingerprint for item in items if item.verdict.fingerprint})),
-                rank=known.rank,
-                lookalike_of=None if veiled else lookalike(domain),
-                generated=not veiled and known.began is not None and looks_generated(domain),
-                burst_siblings=batches[batch] - 1 if batch else 0,
-            )
-        )
         if veiled:  # reasons may hold words of the name
             found[domain, veiled] = Classification("undetermined", (), ("withheld by a feed's licence",))
+        else:
+            found[domain, veiled] = assess(domain, partial(_class, domain, items, records[domain], lookalike, batches))
     return found
+
+
+def _class(
+    domain: str,
+    items: Sequence[Judged],
+    known: Known,
+    lookalike: Callable[[str], str | None],
+    batches: Mapping[tuple[dt.date, str], int],
+) -> Classification:
+    """One domain's class; ``batches`` counts the names of each burst."""
+    batch = _batch(known)
+    return classify(
+        Facts(
+            domain=domain,
+            scopes=frozenset(item.subject.scope for item in items),
+            uris=tuple(item.subject.uri for item in items if item.subject.uri is not None),
+            hosts=tuple(sorted({item.subject.host for item in items})),
+            first_reported=_first_reported(items, known.began),
+            registered=known.began,
+            apex_outcome=known.apex_outcome,
+            apex_page=known.apex_page,
+            abuse_pages=tuple(sorted({item.verdict.fingerprint for item in items if item.verdict.fingerprint})),
+            rank=known.rank,
+            lookalike_of=lookalike(domain),
+            generated=known.began is not None and looks_generated(domain),
+            burst_siblings=batches[batch] - 1 if batch else 0,
+        )
+    )
 
 
 def _first_reported(items: Sequence[Judged], began: dt.datetime | None) -> dt.datetime | None:

@@ -21,6 +21,7 @@ from panopticond.shared.keyfile import own_key
 from panopticond.shared.minisign import PublicKey, SecretKey
 from panopticond.shared.settings import seconds
 from panopticond.snapshot import tree
+from panopticond.snapshot.conclude import Assess, unguarded
 from panopticond.snapshot.licences import Veil
 from panopticond.store.interface import SURROGATES
 
@@ -46,6 +47,8 @@ class Press(msgspec.Struct, frozen=True):
     lookalike: Callable[[str], str | None] = lambda _name: None
     judge: Callable[..., Verdict] = judge
     """The same that judges after every round."""
+    assess: Assess = unguarded
+    """Its net for the class of a domain."""
 
     @property
     def public_keys(self) -> tuple[PublicKey, ...]:

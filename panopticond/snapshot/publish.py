@@ -228,6 +228,7 @@ async def _terms(
         tranco_list=today.tranco_list,
         popular_rank=press.popular_rank,
         judge=press.judge,
+        assess=press.assess,
     )
 
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from panopticond.judge.classify import Classification
 from panopticond.judge.verdict import Listing, judge
-from panopticond.mistrial import Mistrials
+from panopticond.mistrial import Mistrials, netted
 from panopticond.model import Observation, Round, Subject, Verdict, public_id
 
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
@@ -57,3 +58,34 @@ def test_what_the_judge_raises_costs_one_verdict_and_is_told(caplog: pytest.LogC
 def test_an_indicator_without_a_round_can_fail_too() -> None:
     """There is no time to date the verdict by, and none is made up."""
     assert Mistrials(Buggy())(BAD, [], Listing()).at is None
+
+
+def test_what_an_assessment_raises_costs_one_class_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Undetermined with the reason, logged once without the name, told in status until it goes well again."""
+    judges = Mistrials(judge)
+    mended = Classification("compromised", ("an old name",), ())
+
+    def fails() -> Classification:
+        raise KeyError("bad.zz")
+
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            found = judges.assess("bad.zz", fails)
+            assert (found.abuse_class, found.missing) == (
+                "undetermined",
+                ("our own assessment, which failed by a bug of ours",),
+            )
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{public_id('bad.zz')} cannot be assessed, which is a bug of ours; its class reads undetermined"
+    ]
+    (sentence,) = judges.wrong()
+    assert sentence.startswith(f"1 domains could not be assessed, a bug of ours ({public_id('bad.zz')}: KeyError)")
+    assert judges.assess("bad.zz", lambda: mended) == mended
+    assert judges.wrong() == []
+
+
+def test_a_net_is_not_put_around_a_net() -> None:
+    """What was raised before stays known."""
+    judges = Mistrials(judge)
+    assert netted(judges) is judges
+    assert isinstance(netted(judge), Mistrials)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from panopticond.judge.verdict import judge
+from panopticond.mistrial import Mistrials
 from panopticond.model import DomainRecord, Indicator, Observation, public_id
 from panopticond.shared.records import read_tables
 from panopticond.snapshot.publish import Today, publish_tld
@@ -49,6 +50,41 @@ async def test_what_the_store_holds_is_published(tmp_path: Path) -> None:
     assert tables["domain"][0].registered_at == "2020-01-01T00:00:00Z"
     assert len(tables["observation"]) == 16
     assert list(replay(path)) == []
+
+
+async def test_a_bug_in_the_assessment_stops_no_publication(tmp_path: Path) -> None:
+    """The domain is published with its class undetermined and the reason, its neighbour is assessed; status says so."""
+    begin = NOW - 30 * HOUR
+    bad, good = "bank-login.zz", "bakery.zz"
+    nets = Mistrials(judge)
+
+    def lookalike(name: str) -> str | None:
+        if name == bad:
+            raise ZeroDivisionError(name)
+        return None
+
+    async with await open_store(tmp_path / "p.db") as store:
+        found = [
+            Indicator(f"http://www.{name}/x", f"www.{name}", name, "zz", "registered", "phishing")
+            for name in (bad, good)
+        ]
+        for watch, indicator in zip(await store.record_listing("open", begin, found), found, strict=True):
+            subject, rounds = await store.subject(watch.id), []
+            for round_ in day(indicator.key, indicator.host, indicator.domain):
+                rounds.append(round_)
+                await store.record_round(watch.id, round_, judge(subject, rounds))
+        await store.record_feed_health(FeedHealth("open", state="OK", since=begin))
+        printing = msgspec.structs.replace(
+            press(tmp_path / "root"), lookalike=lookalike, judge=nets, assess=nets.assess
+        )
+        published = await publish_tld(printing, store, TLD, Today(FEEDS), NOW)
+    tables = read_tables(tmp_path / f"root/zz/{published.serial}/records.sql")
+    reasons = {row.name: (row.abuse_class, row.class_missing) for row in tables["domain"]}
+    assert reasons[bad] == ("undetermined", "our own assessment, which failed by a bug of ours")
+    assert "bug" not in reasons[good][1]
+    assert {row.validated for row in tables["uri"]} == {1}
+    assert len(tables["incident"]) == 2
+    assert len(nets.wrong()) == 1
 
 
 async def test_a_day_without_the_registry_counts_nothing(tmp_path: Path) -> None:
