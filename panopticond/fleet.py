@@ -108,7 +108,11 @@ class Fleet:
         """What the other hosts may know of this one."""
         if self.leases is None:
             return {}
+        coverage = self.leases.coverage(self._clock.now())
         return {
+            "due": coverage.due,
+            "late": coverage.late,
+            "unchecked": coverage.unchecked,
             "held": self.leases.held,
             "taken": self.leases.taken,
             "recorded": self.leases.recorded,

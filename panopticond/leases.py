@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 2.0
 """Real seconds after which the plan is looked at again when nobody rang."""
+LOOK_SECONDS = 15.0
+"""Real seconds between two counts of the whole plan, for status."""
 _TOGETHER = 64
 """Finished rounds written in one transaction at most."""
 _GATHER_SECONDS = 0.02
@@ -146,13 +148,13 @@ class Leases(Window):
                 await self._leave()
 
     async def _take_for_ever(self, ring: Callable[[], None], tell: Callable[[str], None]) -> None:
-        look = -POLL_SECONDS
+        look = -LOOK_SECONDS
         while True:
             self._wake = trio.Event()
             wait = POLL_SECONDS
             try:
                 await self._hand_in()
-                if trio.current_time() - look >= POLL_SECONDS:
+                if trio.current_time() - look >= LOOK_SECONDS:
                     look = trio.current_time()
                     await self._look()
                 following = await self._take(ring)

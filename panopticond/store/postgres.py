@@ -48,6 +48,11 @@ _SESSION = {
     "lock_timeout": "20s",
     # Every statement of ours is by key: planning it anew for its values costs more than it could find.
     "plan_cache_mode": "force_generic_plan",
+    # A host that vanished without a word holds its locks until the server misses it: half a minute, not two hours.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",
 }
 _PARAMETERS: dict[str, Any] = {
     "connect_timeout": 5,

@@ -1,6 +1,6 @@
 """A world over several hosts: one that collects and publishes, others that only probe, and a PostgreSQL between them.
 
-Used by ``tests/integration/test_fleet.py`` and ``python -m tests.lab fleet``. Hosts are processes with configuration files
+Used by ``tests/integration/test_fleet.py``. Hosts are processes with configuration files
 of their own; some are killed on the way and not started again, and the database is restarted once.
 """
 

@@ -78,6 +78,15 @@ def config(**more: Any) -> Config:
         ({"vantage": [*VANTAGES, {"name": "c", "country": "FR", "proxy": "http://h:70000"}]}, "vantage[2].proxy"),
         ({"vantage": [*VANTAGES, {"name": "c", "country": "FR", "control_uri": "page"}]}, "vantage[2].control_uri"),
         ({"store": {"path": "/a\x00b"}}, "store.path"),
+        ({"store": {"url": "mysql://db.example/p"}}, "store.url"),
+        ({"store": {"url": "postgresql://p:word@db.example/p"}}, "store.url"),
+        ({"store": {"url": "postgresql://p@db.example/p?password=word"}}, "store.url"),
+        ({"store": {"url": "postgresql://db.example/p q"}}, "store.url"),
+        ({"store": {"url": "postgresql://db.example/p", "lease": "10ms"}}, "store.lease"),
+        ({"store": {"password_file": "/a"}}, "store.password_file"),
+        ({"roles": ["probe"]}, "roles"),
+        ({"roles": [], "store": {"url": "postgresql://db.example/p"}}, "roles"),
+        ({"roles": ["dream"]}, "roles"),
         ({"status": {"socket": "/" + "s" * 200}}, "status.socket"),
     ],
 )  # fmt: skip
@@ -87,6 +96,12 @@ def test_a_broken_rule_names_its_path(given: dict[str, Any], path: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         convert(data, Config, check)
     assert any(problem.startswith(path) for problem in caught.value.problems), caught.value.problems
+
+
+def test_hosts_on_one_database_may_divide_the_work() -> None:
+    """Any roles with a URL; several hosts and parameters of libpq in it."""
+    for url in ("postgresql://p@db1,db2/p?target_session_attrs=read-write", "postgres:///p?host=/run/postgresql"):
+        assert check(config(roles=["probe", "serve"], store={"url": url, "password_file": "/a"})) == []
 
 
 def test_resolvers_may_be_asked_by_stream() -> None:

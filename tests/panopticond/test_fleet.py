@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import trio
 
+from panopticond.coverage import Coverage
 from panopticond.fleet import Fleet
 from panopticond.shared.clock import Clock
 from panopticond.sharing import here
 from panopticond.store.interface import AwayError
 from panopticond.store.postgres import PostgresStore, open_postgres
 from tests import postgres
+from tests.panopticond.store.test_methods import indicator
 
 CLOCK = Clock(dt.datetime.now(dt.UTC), 1.0)
 
@@ -119,3 +121,40 @@ async def test_a_host_by_itself_is_always_on_turn(nursery: trio.Nursery) -> None
     await nursery.start(here, "feed f", task)
     await here("feed f", task)
     assert told == ["begun", "begun"]
+
+
+class Listening:
+    """Leases that only count how often they were woken."""
+
+    held = taken = recorded = lost = waiting = 0
+
+    def __init__(self) -> None:
+        self.woken = 0
+
+    async def keep(self, *_: object, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await trio.sleep_forever()
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def coverage(self, _: dt.datetime) -> Coverage:
+        return Coverage(9, 7, 2, 1)
+
+
+async def test_a_listing_on_one_host_wakes_the_others(schema: str) -> None:
+    """What is new is planned and told in the transaction that records it; nobody waits for his next look."""
+    leases = Listening()
+    async with await open_postgres(schema) as store, trio.open_nursery() as nursery:
+        fleet = Fleet(store, CLOCK, ("probe",), leases)  # type: ignore[arg-type]
+        await nursery.start(fleet.keep, nothing, nothing)
+        async with await open_postgres(schema) as other:
+            other.planner = lambda _, seen: (seen.timestamp(), seen.timestamp())
+            await until(lambda: bool(fleet.hosts))
+            await other.record_listing("f", CLOCK.now(), [indicator(1)])
+            await until(lambda: leases.woken == 1)
+            await other.record_listing("f", CLOCK.now(), [indicator(1)])
+        await until(lambda: fleet.table()["hosts"][0]["late"] == 2)
+        assert leases.woken == 1
+        assert "no living host collects: feeds are not followed" in fleet.wrong()
+        nursery.cancel_scope.cancel()
