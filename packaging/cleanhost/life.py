@@ -47,6 +47,8 @@ licence = "redistributable"
 absence = "aged-out"
 [tranco]
 enabled = false
+[serve]
+enabled = false
 [[vantage]]
 name = "here"
 country = "NZ"
@@ -135,8 +137,12 @@ class Daemons:
                     group=user.pw_gid,
                     extra_groups=(),
                 )
-            while "READY=1" not in listener.recv(4096).decode().split("\n"):
-                pass
+            try:
+                while "READY=1" not in listener.recv(4096).decode().split("\n"):
+                    pass
+            except TimeoutError:
+                said = (HERE / f"{name}.log").read_text(errors="replace")
+                raise FailedError(f"{name} is not ready: {said[-800:]}") from None
 
     def stop(self, name: str) -> None:
         """SIGTERM, and a good end."""
@@ -358,6 +364,8 @@ def main() -> int:
                 step()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the result
                 say(f"FAILED: {name}: {error!r}" if not isinstance(error, FailedError) else f"FAILED: {name}: {error}")
+                for process in life.daemons.processes.values():
+                    process.kill()
                 return 1
             say(f"ok: {name}: {told} ({time.monotonic() - began:.0f} s)")
         say("end")

@@ -111,6 +111,8 @@ def _live(host: Path) -> int:
             print("left out: /proc of the clean system: this host lets nobody mount")
         try:
             subprocess.run(["chroot", str(host), "/usr/bin/python3", "/try/life.py"], check=False, timeout=LIFE_SECONDS)
+        except subprocess.TimeoutExpired:
+            print(f"the packages' life did not end in {LIFE_SECONDS:.0f} s")
         finally:
             if not mounted.returncode:
                 subprocess.run(["umount", "--lazy", str(host / "proc")], check=False)
