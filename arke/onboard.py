@@ -15,6 +15,7 @@ from typing import Any
 import trio
 
 from arke.commands import checked, preview_command
+from arke.config import Config
 from arke.review import draft_review, listed_now, write_review
 from arke.watch import USER_AGENT
 from panopticond.shared.bootstrap import find_rdap
@@ -56,9 +57,24 @@ async def onboard(tld: str, key: str, zone: Path, records: str | None, out: Path
     print(f"look-alikes: {number} names nobody has reported; the first are")
     for row in listed_now(config)[:SHOWN]:
         print(f"  {row['name']}: {row['reasons']}")
-    if records is not None:
-        await preview_command(config, out / "drafts")
+    refused = await _drafts(config, out) if records is not None else None
     _next(path, config.rdap is None and config.contacts is None, records)
+    if refused is not None:
+        raise refused
+
+
+async def _drafts(config: Config, out: Path) -> BaseException | None:
+    """Every notice due, written; or why the records are not believed or not to be had: the rest stands all the same."""
+    try:
+        await preview_command(config, out / "drafts")
+    except PanopticonError as error:
+        return error
+    except BaseExceptionGroup as group:  # out of a nursery
+        ours, others = group.split(PanopticonError)
+        if others is not None:
+            raise
+        return ours
+    return None
 
 
 def settings(

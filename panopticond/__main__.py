@@ -192,9 +192,12 @@ def _check_config(args: argparse.Namespace) -> None:
 
 
 def _onboard(args: argparse.Namespace) -> int:
+    import logging
+
     from panopticond.commands.onboard import onboard
 
     name = _text(args.tld)
+    logging.getLogger().setLevel(logging.WARNING)  # it says by itself what it does
     out = args.out or Path(f"panopticon-{name.strip('.').lower()}")
     return trio.run(onboard, name, out, args.like, partial(print, flush=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 import subprocess
@@ -11,8 +12,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import arke.__main__
 import arke.config
+import panopticond.__main__
 import panopticond.config
+from panopticond.shared.tables import TABLES, columns
 from tests import rooms
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,6 +93,38 @@ def test_every_command_is_documented(program: str) -> None:
     commands = re.findall(r"^ {4}([a-z][a-z-]+)(?: |$)", shown, re.MULTILINE)
     assert len(commands) >= 5
     assert [command for command in commands if f"`{program} {command}" not in text] == []
+
+
+def _commands(parser: argparse.ArgumentParser, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Every command with its long options, the words of its groups before it."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for group in groups:
+        for name, inner in group.choices.items():
+            yield from _commands(inner, (*words, name))
+    if not groups:
+        options = [word for action in parser._actions for word in action.option_strings if word.startswith("--")]
+        yield words, [word for word in options if word not in ("--help", "--config")]
+
+
+@pytest.mark.parametrize("program", ["panopticond", "arke"])
+def test_every_option_is_documented(program: str) -> None:
+    """docs/reference/commands.md has a row for each command that names each of its options, as --help does."""
+    rows = (ROOT / "docs" / "reference" / "commands.md").read_text().splitlines()
+    parser = {"panopticond": panopticond.__main__.command_line, "arke": arke.__main__.command_line}[program]()
+    missing = []
+    for words, options in _commands(parser, (program,)):
+        mine = [row for row in rows if row.startswith(f"| `{' '.join(words[:2])}")]
+        missing += [" ".join([*words, word]) for word in options if not any(word in row for row in mine)]
+        missing += [] if mine else [" ".join(words)]
+    assert missing == []
+
+
+def test_every_table_and_column_is_documented() -> None:
+    """docs/reference/records.md has a section for each table of records.sql that names each of its columns."""
+    page = (ROOT / "docs" / "reference" / "records.md").read_text()
+    for name, row in TABLES.items():
+        section = re.split(r"^##", page.split(f"### {name}\n")[1], flags=re.MULTILINE)[0]
+        assert [column for column, _, _ in columns(row) if f"`{column}`" not in section] == [], name
 
 
 def test_every_room_is_in_the_architecture() -> None:

@@ -136,6 +136,12 @@ def test_arke_without_records_looks_at_the_zone_alone(internet: Path, tmp_path: 
     other = run("arke", "onboard", "yy", "--key", key, "--zone", zone, *like, "--out", str(tmp_path / "b"), check=False)
     assert other.returncode == 2
     assert "is the zone of .zz, not of .yy" in other.stderr
+    words = ["--records", str(tmp_path / "none" / "records.sql"), "--out", str(tmp_path / "d")]
+    absent = run("arke", "onboard", "zz", "--key", key, "--zone", zone, *like, *words, check=False)
+    assert absent.returncode == 1
+    assert "none" in absent.stderr
+    assert "configuration: " in absent.stdout
+    assert run("arke", "check-config", "-c", str(tmp_path / "d" / "arke.json")).returncode == 0
     bad = run(
         "arke", "onboard", "zz", "--key", "RWno", "--zone", zone, *like, "--out", str(tmp_path / "c"), check=False
     )
