@@ -41,6 +41,7 @@ def test_a_clock_moved_by_hand_is_seen_by_whoever_maps_it(tmp_path: Path) -> Non
         {"early": 1},
         {"whole": 0.99},
         {"rss_mib": [100.0, 100.0, 104.0, 108.0]},
+        {"blocks": [200_000, 250_000, 253_000, 256_000]},
         {"descriptors": [40, 40, 40, 43]},
         {"tasks": [30, 30, 30, 31]},
     ],
@@ -49,6 +50,7 @@ def test_each_fault_fails_the_soak(changes: dict[str, object]) -> None:
     """Whatever was missed, early, unanswered or grew makes the run a bad one."""
     good: dict[str, object] = {
         "rss_mib": [90.0, 100.0, 101.0, 101.0],
+        "blocks": [200_000, 250_000, 249_000, 252_000],
         "descriptors": [40] * 4,
         "tasks": [30] * 4,
         "whole": 1.0,
