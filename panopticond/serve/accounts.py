@@ -8,7 +8,6 @@ comparison takes constant time and an unknown account costs as much as a known o
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import hashlib
 import hmac
@@ -104,14 +103,15 @@ class Accounts:
         if hmac.compare_digest(self._known_good.get(name, b""), mark):
             return Login(name, account.tlds)  # before any throttle: a stranger's guesses lock nobody out
         places = {f"{address} {name}": FAILURES_ALLOWED, address: FAILURES_AN_ADDRESS}
-        if wait := max(self._locked(place, allowed) for place, allowed in places.items()):
-            return Login(None, retry_after=wait)
-        hashed = functools.partial(_SCRYPT, password.encode(), salt=account.salt)
-        digest = await trio.to_thread.run_sync(hashed, limiter=self._limiter)
-        if not hmac.compare_digest(digest, account.digest):
-            for place, allowed in places.items():
-                self._fail(place, allowed)
-            return Login(None)
+        async with self._limiter:  # asked in its turn: of a thousand guesses at once no more are looked at than of few
+            if wait := max(self._locked(place, allowed) for place, allowed in places.items()):
+                return Login(None, retry_after=wait)
+            hashed = functools.partial(_SCRYPT, password.encode(), salt=account.salt)
+            digest = await trio.to_thread.run_sync(hashed)
+            if not hmac.compare_digest(digest, account.digest):
+                for place, allowed in places.items():
+                    self._fail(place, allowed)
+                return Login(None)
         self._known_good[name] = mark
         return Login(name, account.tlds)
 
@@ -146,6 +146,6 @@ def _credentials(authorization: str | None) -> tuple[str | None, str]:
         return None, ""
     try:
         name, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not Base64, not even ASCII, or not UTF-8
         return None, ""
     return (name, password) if colon and name else (None, "")

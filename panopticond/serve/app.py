@@ -81,7 +81,7 @@ async def answer(config: Config, accounts: Accounts, handle: int) -> None:
     settings.accesslog = settings.errorlog = None
     settings.include_server_header = False
     settings.graceful_timeout = GRACEFUL_SECONDS
-    settings.h11_max_incomplete_size = HEADER_LIMIT_BYTES
+    settings.h11_max_incomplete_size = settings.h2_max_header_list_size = HEADER_LIMIT_BYTES
     settings.keep_alive_timeout = 30.0
     settings.bind = [f"fd://{handle}"]
     app = application(Path(config.publish.root), accounts, _mosapi(config, accounts))

@@ -1,8 +1,7 @@
 """The published tree over HTTP: plain files, conditional and range requests, nothing but the files of the design.
 
-After login. A path is not resolved but recognised: ``/<tld>/<serial, latest or month>/<known file name>``;
-everything else
-does not exist, so there is nothing to traverse. ``latest`` is read once a request and must name a serial.
+After login. A path is not resolved but recognised: ``/<tld>/<serial, latest or month>/<known file name>``; everything
+else does not exist, so there is nothing to traverse. ``latest`` is read once a request and must name a serial.
 """
 
 from __future__ import annotations
@@ -46,6 +45,7 @@ _HEADERS = {
 _DIRECTORY = re.compile(r"[0-9]{10}|[0-9]{4}-[0-9]{2}")
 _BYTES = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 PIECE_BYTES = 128 << 10
+HEADERS_LIMIT_BYTES = 16 << 10
 _audit = logging.getLogger("panopticond.audit")
 
 
@@ -57,12 +57,12 @@ class Repository:
         self._accounts = accounts
 
     async def __call__(self, request: Request) -> Response:
-        """The file or a part of it, 304, 401, 404, 405, 416 or 429."""
-        address = request.client.host if request.client is not None else ""
-        login = self._accounts.holder(shown())
-        if login.account is None or "authorization" in request.headers:
-            login = await self._accounts.login(request.headers.get("authorization"), address)
-        response = self._answer(request, login)
+        """The file or a part of it, 304, 401, 404, 405, 416, 429 or 431."""
+        if sum(len(name) + len(value) for name, value in request.headers.raw) > HEADERS_LIMIT_BYTES:
+            login, response = Login(None), _refuse(431, "The request's headers are too large.")
+        else:
+            login = await self._who(request)
+            response = self._answer(request, login)
         found = _PATH.fullmatch(request.url.path)
         _audit.info(
             "access account=%s method=%s tld=%s serial=%s file=%s status=%d",
@@ -72,6 +72,13 @@ class Repository:
             response.status_code,
         )
         return response
+
+    async def _who(self, request: Request) -> Login:
+        login = self._accounts.holder(shown())
+        if login.account is None or "authorization" in request.headers:
+            address = request.client.host if request.client is not None else ""
+            login = await self._accounts.login(request.headers.get("authorization"), address)
+        return login
 
     def _answer(self, request: Request, login: Login) -> Response:
         if login.retry_after:
@@ -160,10 +167,11 @@ def _unchanged(request: Request, etag: str, status: os.stat_result) -> bool:
 def _range(request: Request, etag: str, modified: str, size: int) -> range | None:
     """The bytes asked for (RFC 9110, 14.2): None for all of them, an empty range for none there are.
 
-    Several ranges, another unit, or a condition on another version get the whole file, as the RFC allows.
+    Several ranges, another unit, or a condition on another version get the whole file, as the RFC allows; HEAD has no
+    ranges.
     """
-    found = _BYTES.fullmatch(request.headers.get("range", ""))
-    if found is None or request.headers.get("if-range", etag) not in (etag, modified):
+    found = _BYTES.fullmatch(", ".join(request.headers.getlist("range")))
+    if found is None or request.method != "GET" or request.headers.get("if-range", etag) not in (etag, modified):
         return None
     first, last = found.groups()
     if not first:

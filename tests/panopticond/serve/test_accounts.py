@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 
 import pytest
+import trio
 
-from panopticond.serve.accounts import FAILURES_ALLOWED, FAILURES_AN_ADDRESS, Accounts
+from panopticond.serve.accounts import FAILURES_ALLOWED, FAILURES_AN_ADDRESS, Accounts, Login
 
 
 def basic(name: str, password: str) -> str:
@@ -41,3 +42,17 @@ async def test_many_names_from_one_address_end_too(accounts: Accounts) -> None:
     for number in range(FAILURES_AN_ADDRESS):
         assert (await accounts.login(basic(f"n{number}", "x"), "192.0.2.1")).retry_after == 0
     assert (await accounts.login(basic("another", "x"), "192.0.2.1")).retry_after > 0
+
+
+async def test_a_hundred_guesses_at_once_are_no_more_than_one_after_another(accounts: Accounts) -> None:
+    """The throttle is asked in each guess's turn: those that came before the first failure was known wait like all."""
+    answers: list[Login] = []
+
+    async def guess(number: int) -> None:
+        answers.append(await accounts.login(basic("reader", f"guess{number}"), "192.0.2.1"))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(guess, number)
+    looked_at = [answer for answer in answers if not answer.retry_after]
+    assert FAILURES_ALLOWED <= len(looked_at) <= FAILURES_ALLOWED + 1

@@ -205,3 +205,28 @@ async def test_range_requests(client: Client, tmp_path: Path) -> None:
     etag = first.headers["etag"]
     assert (await client.ask(path, range="bytes=0-9", if_range=etag)).status == 206
     assert (await client.ask(path, range="bytes=0-9", if_range='"another"')).body == whole
+    assert (await client.ask(path, range="bytes=0-9", if_range="Thu, 01 Jan 1970 00:00:00 GMT")).body == whole
+
+
+async def test_ranges_made_to_confuse_get_the_whole_file(client: Client, tmp_path: Path) -> None:
+    """Overlapping, two thousand, negative, in other digits, in two headers, endless, or with HEAD: no part, no error."""
+    path = "/zz/latest/records.sql"
+    whole = (tmp_path / "root/zz/latest/records.sql").read_bytes()
+    many = "bytes=" + ",".join(f"{at}-{at + 1}" for at in range(1000))
+    for confusing in ("bytes=0-100,50-150", many, "bytes=--5", "bytes=\u0661-5", "bytes=0-" + "9" * 40):
+        answer = await client.ask(path, range=confusing)
+        assert (answer.status, answer.body) == (200, whole)
+    two = await client.ask(path, range="bytes=0-1", Range="bytes=2-3")
+    assert (two.status, two.body) == (200, whole)
+    head = await client.ask(path, method="HEAD", range="bytes=0-1")
+    assert (head.status, head.headers["content-length"], head.body) == (200, str(len(whole)), b"")
+    assert (await client.ask(path, range="bytes=-0")).status == 416
+
+
+async def test_headers_made_to_break_are_answered(client: Client) -> None:
+    """Credentials that are no ASCII are none (401), 20 KiB of cookies are too many (431), dates that are none are none."""
+    assert (await client.ask(FILE, "", authorization="Basic \u00ff\u00fe")).status == 401
+    assert (await client.ask(FILE, cookie="a" * 20_000)).status == 431
+    assert (await client.ask(FILE, cookie="a" * 100_000)).status == 431
+    for date in ("\u00ff", "Thu, 01 Jan 99999 00:00:00 GMT", "never"):
+        assert (await client.ask(FILE, if_modified_since=date)).status == 200
