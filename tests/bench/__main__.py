@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "scale": ("scale",),
     "leases": ("leases",),
     "snapshot_build": ("snapshot-build",),
+    "publish_deadlines": ("publish-deadlines",),
     "records_load": ("records-load",),
     "mosapi": ("mosapi",),
     "zone_read": ("zone-read",),

@@ -49,15 +49,15 @@ def indicator(at: int) -> Indicator:
 
 
 def rounds_of(one: Indicator, number: int) -> list[Round]:
-    """Four rounds of eight observations in the last day; one indicator in three is gone in all of them."""
+    """Four rounds of eight observations, evenly over the last day; one indicator in three is gone in all of them."""
     uri, title = str(one.uri), "Sign in to your account"
     page = fingerprint(one.domain, 200, title, 9_000, b"<html><form><input><input></form></html>")
     live = {"status": "200", "title": title, "size": "9000", "fingerprint": page, "final": uri, "elapsed_ms": "412"}
     gone = {"reason": "status-404", "status": "404", "size": "512", "elapsed_ms": "120"}
     outcome, detail = ("gone", gone) if number % 3 == 0 else ("live", live)
     found = []
-    for hours in (19, 13, 7, 1):
-        at = NOW - hours * HOUR + dt.timedelta(microseconds=number * 997 % 1_000_000, seconds=number % 1800)
+    for hours in (24, 18, 12, 6):
+        at = NOW - hours * HOUR + dt.timedelta(microseconds=number * 997 % 1_000_000, seconds=number * 7919 % 21_599)
         servers = {"owner": one.domain, "ns": "ns1.host.example ns2.host.example", "agreeing": "2"}
         seen = [
             Observation("delegation", one.domain, "direct", at, "delegated", servers),
@@ -80,7 +80,7 @@ async def fill(path: Path, count: int) -> None:
         await store.record_feed_health(FeedHealth("open", state="OK", since=NOW, last_success=NOW))
         for start in range(0, count, BATCH):
             batch = [indicator(at) for at in range(start, min(count, start + BATCH))]
-            await store.record_listing("open", NOW - 20 * HOUR, batch)
+            await store.record_listing("open", NOW - 25 * HOUR, batch)
     connection = apsw.Connection(str(path))
     connection.pragma("synchronous", "OFF")
     numbers = dict(connection.execute("SELECT key, id FROM indicator"))
@@ -113,17 +113,24 @@ def _write(connection: apsw.Connection, numbers: dict[str, int], at: int) -> Non
     connection.execute("INSERT OR REPLACE INTO domain VALUES (?, ?)", (one.domain, record))
 
 
-async def publish(folder: Path) -> dict[str, float]:
-    """Seconds, and the longest a task beside it was late, in milliseconds."""
+def printing(root: Path) -> tuple[Press, Today]:
+    """A press on ``root``, and its one feed."""
     press = Press(
-        root=folder / "root", key=SecretKey(b"12345678", b"s" * 32), veil=Veil(b"k" * 32), expires=36 * HOUR, keep=3,
+        root=root, key=SecretKey(b"12345678", b"s" * 32), veil=Veil(b"k" * 32), expires=36 * HOUR, keep=3,
         check_interval=6 * HOUR, popular_rank=100_000, vantages=(("near", "NZ"), ("far", "DE")),
     )  # fmt: skip
     health = FeedHealth("open", state="OK", last_success=NOW)
-    today = Today((FeedFacts("open", "url-list", "redistributable", "reputable", "aged-out", "phishing", health),))
+    return press, Today(
+        (FeedFacts("open", "url-list", "redistributable", "reputable", "aged-out", "phishing", health),)
+    )
+
+
+async def publish(folder: Path) -> dict[str, float]:
+    """Seconds, and the longest a task beside it was late, in milliseconds."""
+    press, today = printing(folder / "root")
     stalls = [0.0]
     async with await open_store(folder / "p.db") as store, trio.open_nursery() as nursery:
-        nursery.start_soon(_watch, stalls)
+        nursery.start_soon(watch_stalls, stalls)
         started = time.perf_counter()
         await publish_tld(press, store, ZZ, today, NOW)
         seconds = time.perf_counter() - started
@@ -133,7 +140,8 @@ async def publish(folder: Path) -> dict[str, float]:
     return {"seconds": seconds, "stall_ms": max(stalls) * 1000, "rss_mib": rss, "records_mib": records / (1 << 20)}
 
 
-async def _watch(stalls: list[float]) -> None:
+async def watch_stalls(stalls: list[float]) -> None:
+    """For ever: how late a task that wakes every 10 ms was each time, in seconds."""
     while True:
         due = trio.current_time() + 0.01
         await trio.sleep_until(due)
@@ -143,11 +151,11 @@ async def _watch(stalls: list[float]) -> None:
 def main(arguments: list[str]) -> int:
     """The runner, or with ``--child`` one of its steps."""
     if arguments[:1] == ["--child"]:
-        step, folder = arguments[1], Path(arguments[2])
+        step, place = arguments[1], Path(arguments[2])
         if step == "fill":
-            trio.run(fill, folder / "p.db", int(arguments[3]))
+            trio.run(fill, place / "p.db", int(arguments[3]))
         else:
-            print(json.dumps(trio.run(publish, folder)))
+            print(json.dumps(trio.run(publish, place)))
         return 0
     count = next((int(text) for text in arguments if text.isdigit()), INDICATORS)
     with tempfile.TemporaryDirectory(prefix="snapshot-build-") as folder:
