@@ -127,6 +127,7 @@ class Fleet:
             "roles": list(self.roles),
             "alone": sorted(self.holding),
             "database": self._store.engine.trouble or self._trouble or "answers",
+            "leases": dict(self.figures()) if self.leases is not None else None,
             "hosts": [
                 {"name": one.name, "roles": list(one.roles), **{name: int(n) for name, n in one.figures.items()}}
                 for one in self.hosts

@@ -51,6 +51,13 @@ METRICS = (
     Metric(_P + "snapshot_issued_timestamp_seconds", "gauge", "When it was published.", ("tld",)),
     Metric(_P + "snapshot_expires_timestamp_seconds", "gauge", "Until when readers accept it.", ("tld",)),
     Metric(_P + "snapshot_next_timestamp_seconds", "gauge", "When the next one is due.", ("tld",)),
+    Metric(_P + "database_up", "gauge", "With a shared store: 1 while PostgreSQL answers, 0 while it does not."),
+    Metric(_P + "hosts", "gauge", "Living hosts on this database that have a role.", ("role",)),
+    Metric(_P + "leases_held", "gauge", "Checks this host has on lease."),
+    Metric(_P + "leases_taken_total", "counter", "Checks this host took since its start."),
+    Metric(_P + "results_recorded_total", "counter", "Rounds this host recorded under a lease since its start."),
+    Metric(_P + "results_lost_total", "counter", "Rounds of this host dropped because another host had the check."),
+    Metric(_P + "results_waiting", "gauge", "Finished rounds of this host that are not recorded yet."),
     *PROCESS,
 )
 """Every metric there is, in the order of a scrape."""
@@ -81,6 +88,8 @@ def _samples(answer: Mapping[str, Any]) -> Iterator[Sample]:
         yield Sample(_P + "snapshot_serial", tld["serial"], label)
         for word in ("issued", "expires", "next"):
             yield Sample(f"{_P}snapshot_{word}_timestamp_seconds", _seconds(tld[word]), label)
+    if answer["fleet"] is not None:
+        yield from _of_fleet(answer["fleet"])
 
 
 def _of_checks(answer: Mapping[str, Any]) -> Iterator[Sample]:
@@ -100,6 +109,18 @@ def _of_checks(answer: Mapping[str, Any]) -> Iterator[Sample]:
         yield Sample(f"{_P}checks_{word}", coverage[word])
     yield Sample(_P + "checks_in_flight", answer["in_flight"])
     yield Sample(_P + "next_check_timestamp_seconds", _seconds(answer["next_check"]))
+
+
+def _of_fleet(fleet: Mapping[str, Any]) -> Iterator[Sample]:
+    yield Sample(_P + "database_up", fleet["database"] == "answers")
+    for role, count in sorted(Counter(role for host in fleet["hosts"] for role in host["roles"]).items()):
+        yield Sample(_P + "hosts", count, {"role": role})
+    if (mine := fleet["leases"]) is not None:
+        yield Sample(_P + "leases_held", mine["held"])
+        yield Sample(_P + "leases_taken_total", mine["taken"])
+        yield Sample(_P + "results_recorded_total", mine["recorded"])
+        yield Sample(_P + "results_lost_total", mine["lost"])
+        yield Sample(_P + "results_waiting", mine["waiting"])
 
 
 def _of_feed(feed: Mapping[str, Any]) -> Iterator[Sample]:

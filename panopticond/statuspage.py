@@ -25,7 +25,7 @@ def page(answer: Mapping[str, Any]) -> str:
         "",
     ]
     lines += [f"  WRONG  {sentence}" for sentence in answer.get("wrong", ())] or ["  nothing is wrong"]
-    lines += ["", *_coverage(answer), *_queue(answer), *_budgets(answer), *_answering(answer), ""]
+    lines += ["", *_coverage(answer), *_queue(answer), *_budgets(answer), *_answering(answer), *_fleet(answer), ""]
     lines += [f"{'feed':20} {'state':13} {'rows':>8} {'in scope':>9} {'rejected':>9}  last success"]
     for feed in answer.get("feeds", ()):
         lines.append(
@@ -91,6 +91,21 @@ def _answering(answer: Mapping[str, Any]) -> Iterator[str]:
         yield f"outside   {', '.join(one.get('component', '?') for one in components)}: all answer"
     for one in bad:
         yield f"outside   {one.get('component', '?')}: {one.get('failed')} of {one.get('answers')} without an answer"
+
+
+def _fleet(answer: Mapping[str, Any]) -> Iterator[str]:
+    """The hosts on one database, where there are several to be."""
+    fleet = answer.get("fleet")
+    if not fleet:
+        return
+    for at, one in enumerate(fleet.get("hosts", ())):
+        name = f"{one.get('name', '?')} ({', '.join(one.get('roles', ()))})"
+        mine = ", this one" if one.get("name") == fleet.get("host") else ""
+        made = f": {one['held']} checks on lease, {one.get('recorded', 0)} recorded" if "held" in one else ""
+        lost = f", {one['lost']} dropped" if one.get("lost") else ""
+        yield f"{'hosts' if at == 0 else '':9} {name}{mine}{made}{lost}"
+    if fleet.get("alone"):
+        yield f"alone     {', '.join(fleet['alone'])}"
 
 
 def _next(answer: Mapping[str, Any]) -> Iterator[str]:

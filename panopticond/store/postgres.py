@@ -193,15 +193,24 @@ class PostgresEngine:
             await trio.sleep(wait)
             wait = min(2 * wait, 2.0)
 
+    def _spare(self) -> psycopg.Connection[Any] | None:
+        """An idle connection; several threads ask at once, and one of them gets it."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
     def _once(self, work: Callable[[Sql], T], begin: str) -> T:
         """One try, in a worker thread: on a connection of the pool, or a new one."""
-        connection = self._idle.pop() if self._idle else connect(self.url, self.password_file)
+        connection = self._spare() or connect(self.url, self.password_file)
         try:
             connection.execute(begin)
             found = work(PostgresSql(connection))
             connection.execute("COMMIT")
         except (errors.OperationalError, errors.InterfaceError, *_WAITED_FOR):
             connection.close()
+            while (other := self._spare()) is not None:  # what broke this one broke them all
+                other.close()
             raise
         except psycopg.Error as error:
             connection.close()

@@ -169,7 +169,7 @@ def mortal() -> Iterator[postgres.Cluster]:
 async def test_finished_rounds_wait_for_a_database_that_is_away(mortal: postgres.Cluster) -> None:
     """No round is lost, none is made twice, no more begin than have a slot; what waits is told."""
     clock = Clock(dt.datetime.now(dt.UTC), 1000.0)
-    async with await open_postgres(mortal.url, patience_seconds=0.3) as store, trio.open_nursery() as nursery:
+    async with await open_postgres(mortal.url, patience_seconds=1.0) as store, trio.open_nursery() as nursery:
         host = Host(store, clock, lease=60.0)
         ids = await fill(store, clock, 4)
         host.probe.gate = trio.Event()

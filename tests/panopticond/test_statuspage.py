@@ -33,6 +33,14 @@ ANSWER: dict[str, Any] = {
         {"name": "new", "state": "NEW", "since": None, "reason": "", "last_success": None, "last_change": None, "next": None, "rows": 0, "indicators": 0, "rejected": 0},
     ],
     "tlds": [{"tld": "zz", "serial": 2026010101, "issued": "2026-01-01T06:00:00Z", "expires": "2026-01-02T17:00:00Z", "next": "2026-01-02T06:00:00Z"}],
+    "fleet": {
+        "host": "a:1", "roles": ["collect", "probe"], "alone": ["feed dead", "publish zz"], "database": "answers",
+        "leases": {"held": 4, "taken": 9, "recorded": 5, "lost": 1, "waiting": 0},
+        "hosts": [
+            {"name": "a:1", "roles": ["collect", "probe"], "held": 4, "taken": 9, "recorded": 5, "lost": 1, "waiting": 0},
+            {"name": "b:2", "roles": ["publish"]},
+        ],
+    },
 }  # fmt: skip
 
 
@@ -48,6 +56,9 @@ def test_what_is_wrong_stands_first_and_what_comes_next_last() -> None:
     assert "3 rounds under way, 400 since the start; the next is due in 12 s" in text
     assert "Web Risk: 12 of 3000 look-ups today" in text
     assert "vantage far: 19 of 20 without an answer" in text
+    assert "hosts     a:1 (collect, probe), this one: 4 checks on lease, 5 recorded, 1 dropped" in lines
+    assert "          b:2 (publish)" in lines
+    assert "alone     feed dead, publish zz" in lines
     assert lines[-2:] == [
         "next      2026-01-02T00:30:00Z  visit to feed dead",
         "          2026-01-02T06:00:00Z  snapshot of .zz",
