@@ -7,6 +7,7 @@ dotted quad, and the port goes. Works on bytes, because escapes may hide any of 
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import can_ada
@@ -100,6 +101,28 @@ def _path(path: bytes) -> bytes:
         if last:
             parts.append(b"")
     return b"/" + b"/".join(parts)
+
+
+def expressions(form: str) -> tuple[str, ...]:
+    """What a list of Google's may hold of a canonical URL: up to five hosts with up to six paths each, the URL first.
+
+    A list entry is the SHA-256 of one of them (:func:`full_hash`), so this says which entries a look-up would meet: the
+    exact host and up to four suffixes out of its last five labels, never the TLD alone, of an address only itself; the
+    path with its query, the path, the root and the first three directories.
+    """
+    authority, slash, rest = form.partition("://")[2].partition("/")
+    path, mark, query = (slash + rest).partition("?")
+    labels = authority.split(".")
+    literal = authority.startswith("[") or ipv4(authority) is not None
+    hosts = [authority] + ([] if literal else [".".join(labels[-size:]) for size in (5, 4, 3, 2) if size < len(labels)])
+    folders = path.split("/")[1:-1]
+    paths = [path + mark + query, path, "/", *("/" + "/".join(folders[:deep]) + "/" for deep in (1, 2, 3))]
+    return tuple(dict.fromkeys(host + one for host in hosts for one in paths[: 3 + len(folders)]))
+
+
+def full_hash(expression: str) -> bytes:
+    """The hash a list is keyed by; its first four octets are the prefix."""
+    return hashlib.sha256(expression.encode("ascii")).digest()
 
 
 def ipv4(host: str) -> str | None:

@@ -1,10 +1,10 @@
-"""Every canonicalisation vector of Google's documentation (protocols, section 1.6)."""
+"""Every canonicalisation vector of Google's documentation, and of its expressions and hashes (protocols, 1.6 and 1.7)."""
 
 from __future__ import annotations
 
 import pytest
 
-from panopticond.probe.webrisk_canonical import canonical, ipv4
+from panopticond.probe.webrisk_canonical import canonical, expressions, full_hash, ipv4
 
 G = "http://www.google.com/"
 VECTORS = [
@@ -91,3 +91,39 @@ def test_no_web_url(given: str) -> None:
 def test_ipv4(given: str, wanted: str | None) -> None:
     """Every inet_aton spelling of the documentation is told from a name."""
     assert ipv4(given) == wanted
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        (
+            "http://a.b.c/1/2.html?param=1",
+            "a.b.c/1/2.html?param=1 a.b.c/1/2.html a.b.c/ a.b.c/1/ b.c/1/2.html?param=1 b.c/1/2.html b.c/ b.c/1/",
+        ),
+        (
+            "http://a.b.c.d.e.f.g/1.html",
+            "a.b.c.d.e.f.g/1.html a.b.c.d.e.f.g/ c.d.e.f.g/1.html c.d.e.f.g/ d.e.f.g/1.html d.e.f.g/ "
+            "e.f.g/1.html e.f.g/ f.g/1.html f.g/",
+        ),
+        ("http://1.2.3.4/1/", "1.2.3.4/1/ 1.2.3.4/"),
+        ("http://[2001:db8::1]/", "[2001:db8::1]/"),
+        ("http://a.b/1/2/3/4/5?q", "a.b/1/2/3/4/5?q a.b/1/2/3/4/5 a.b/ a.b/1/ a.b/1/2/ a.b/1/2/3/"),
+        ("http://a.b?q=x/y", "a.b/?q=x/y a.b/"),
+    ],
+)
+def test_expressions(url: str, wanted: str) -> None:
+    """Hosts and paths in the documented order, none twice; a slash in the query makes no directory."""
+    form = canonical(url)
+    assert form is not None
+    assert expressions(form) == tuple(wanted.split())
+
+
+def test_hashes() -> None:
+    """The documented digests; the prefixes Google's look-ups send for a URL, the longest expression first."""
+    assert full_hash("abc").hex().startswith("ba7816bf")
+    assert full_hash("foo.com/").hex() == "af30010e4c011fc77e1ab03ef898ab2f8dec17c0bd178a875ad0cd9b7a6e5973"
+    form = canonical("https://google.com/a/test/index.html?abc123")
+    assert form is not None
+    assert {full_hash(one)[:4].hex() for one in expressions(form)} == {
+        *("88981e62", "a631338d", "b828f2ed", "180ceeae", "5c948d0a")
+    }
