@@ -17,7 +17,6 @@ _CANCELLED = {
     "hold-page": "shows the registry's hold page: nothing is left to be told",
 }
 _NO_CONTACT = {
-    "no-source": 'no contacts to be had: give "rdap" or "contacts" in arke.json, or "manager" to get drafts to pass on',
     "inside-domain": "its only contacts lie in the abused domain itself; it goes on the list no-contact.csv",
     "placeholder": "what stands there is a placeholder and no address; it goes on the list no-contact.csv",
 }

@@ -19,7 +19,9 @@ import trio
 
 from arke import transfer
 from arke.advice import advice
+from arke.cases.ladder import NOT_IN_ZONE
 from arke.cases.ledger import DECISIONS, Ledger
+from arke.cases.outcome import HELD_BACK, Outcome
 from arke.config import Account, Config, read
 from arke.lists import read_layout
 from arke.mail import template
@@ -217,11 +219,27 @@ async def preview_command(config: Config, out: Path) -> None:
             told = advice(outcome.what, outcome.reason)
             name = outcome.case.host or outcome.case.domain
             print(f"{outcome.case.id} {name}: {outcome.what} ({outcome.reason})" + (f": {told}" if told else ""))
+    for line in _previewed(config, outcomes, out):
+        print(line)
+
+
+def _previewed(config: Config, outcomes: Sequence[Outcome], out: Path) -> Iterator[str]:
+    """What a preview comes to, and what to do next."""
     drafts = sum(outcome.what == "draft" for outcome in outcomes)
+    held = sum(outcome.what in ("review", "cancelled") and outcome.reason != NOT_IN_ZONE for outcome in outcomes)
+    if config.rdap is None and config.contacts is None and drafts + held:
+        to = config.manager_of(config.tlds[0])
+        yield f'drafts are addressed to {to}, to pass on: with "rdap" or "contacts" in arke.json they find the holders'
+    if held:
+        yield (
+            f"{held} cases are held back by a look just now; what the snapshot alone would have told them is in"
+            f" {out}/*{HELD_BACK}. Where this machine cannot ask the TLD's own servers, name some in recheck.servers"
+            " and recheck.resolver"
+        )
     if drafts:
-        print(f"{drafts} cases have notices due, written under {out}; nothing was sent")
+        yield f"{drafts} cases have notices due, written under {out}; nothing was sent"
     else:
-        print("no case has a notice due now; nothing was written or sent")
+        yield "no case has a notice due now; nothing was sent"
 
 
 async def queue_list(config: Config, *, as_json: bool) -> None:

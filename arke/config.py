@@ -232,6 +232,7 @@ class Config(Section, frozen=True):
     """Nothing is sent until the operator turns this off."""
     poll: Duration = "5m"
     manager: str | None = None
+    """Who gets the reports, the replies, and drafts to pass on; left out, ``smtp.from`` or ``abuse@nic.TLD``."""
     organisation: str | None = None
     """Who writes, as printed in the notice; left out: ``.tld registry``."""
     verify_page: str | None = None
@@ -258,6 +259,10 @@ class Config(Section, frozen=True):
     def tlds(self) -> tuple[str, ...]:
         """Every TLD it serves, lower case."""
         return tuple(name.lower() for name in ([self.tld] if isinstance(self.tld, str) else self.tld))
+
+    def manager_of(self, tld: str) -> str:
+        """Whom a draft goes to where no contacts are known: the manager, else the mail's own sender (RFC 2142)."""
+        return self.manager or (self.smtp.sender if self.smtp else f"abuse@nic.{tld}")
 
 
 def read(path: Path, more: Callable[[Config], list[str]] = lambda _: []) -> Config:

@@ -122,7 +122,8 @@ class SnapshotWatch:
                 directory = path.parent.resolve(strict=True)
                 status = (directory / MANIFEST).stat()
             except OSError as error:
-                raise FetchError("unreachable", f"{path}: no snapshot here yet: {error.strerror}") from error
+                sentence = f"{path}: no snapshot here yet: {error.strerror}; check records in arke.json"
+                raise FetchError("unreachable", sentence) from error
             mark = (directory, status.st_mtime_ns, status.st_size, status.st_ino)
             if mark == self._seen:
                 return mark, None

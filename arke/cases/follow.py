@@ -201,8 +201,6 @@ class Follower:
             if found.problem in TRANSIENT:
                 outcomes.append(Outcome(case, "waiting", found.problem))
                 return
-            if self._source is None:
-                step = msgspec.structs.replace(step, template="manager", roles=("manager",))
             chosen, problem = ladder.parties(case, step, found.contacts, history.told, self._ledger.party)
             if problem:
                 outcomes.append(Outcome(case, "no-contact", found.problem or problem))
@@ -226,13 +224,12 @@ class Follower:
         return sorted(planned, key=lambda plan: plan.case.id)
 
     async def _contacts(self, domain: str) -> Contacts:
-        """What the source says; without one, the manager himself gets a draft to pass on."""
+        """What the source says; without one, the manager himself: drafts as anybody would get them, to pass on."""
         if self._source is not None:
             return await self._source.contacts(domain)
-        manager = self._config.manager or (self._config.smtp.sender if self._config.smtp else None)
-        if manager is None:
-            return Contacts(domain, (), "no-source")
-        return Contacts(domain, (Contact("manager", manager, "configuration"),))
+        manager = self._config.manager_of(domain.rpartition(".")[2])
+        roles = (*ladder.HOLDERS, *ladder.REGISTRARS)
+        return Contacts(domain, tuple(Contact(role, manager, "configuration") for role in roles))
 
     async def _deliver(self, planned: Sequence[Planned], outcomes: list[Outcome]) -> list[Planned]:
         """Re-check, compose and hand to the outbox; many incidents of one recipient become one digest.
@@ -253,19 +250,18 @@ class Follower:
             checked = await self._recheck(plan, outcomes)
             if checked is None:
                 return
-            sent, waits, problem = 0, "", ""
+            waits, problem = "", ""
             for contact in plan.contacts:
                 key = (self._ledger.party(contact.address), ladder.template_for(plan.step, contact.role))
                 resolved = plan.step.template == "resolved"
                 if not resolved and ladder.knows(checked.case, plan.history.told, key[0]):
                     continue
-                if incidents[key] > self._config.limits.digest_above:
+                if self._source is not None and incidents[key] > self._config.limits.digest_above:
                     digests[key].append((checked, contact))
                     told_now.add(plan.case.id)
-                elif refusal := budget.refuse(key[0], [plan.case.domain]):
+                elif self._source is not None and (refusal := budget.refuse(key[0], [plan.case.domain])):
                     waits = refusal
                 elif await self._send([checked], contact):
-                    sent += 1
                     told_now.add(plan.case.id)
                 else:
                     problem = MALFORMED
@@ -273,7 +269,9 @@ class Follower:
                 outcomes.append(Outcome(plan.case, "waiting" if waits else "no-contact", waits or problem))
                 return
             complete[plan.case.id] = checked
-            outcomes.append(Outcome(plan.case, self._done_word if sent else "told", checked.recheck.reason))
+            outcomes.append(
+                Outcome(plan.case, self._done_word if plan.case.id in told_now else "told", checked.recheck.reason)
+            )
 
         slots = self._config.recheck.concurrency
         await each(planned, slots, one, lambda plan: plan.case, outcomes, name="recheck and notice")
@@ -303,12 +301,14 @@ class Follower:
         decision, reason = looked.recheck.decision, looked.recheck.reason
         if decision == "review" and decisions.get("recheck") == "approved":
             return Checked(plan, msgspec.structs.replace(case, indicators=due), looked.recheck)
-        if decision == "cancel":
-            outcomes.append(Outcome(case, "cancelled", reason))
-            return None
-        if decision == "review":
-            await self._hold(case, "recheck")
-            outcomes.append(Outcome(case, "review", reason))
+        if decision in ("cancel", "review"):
+            if decision == "review":
+                await self._hold(case, "recheck")
+            if not self._trace:  # a preview shows what the snapshot's own evidence would have said
+                checked = Checked(plan, msgspec.structs.replace(case, indicators=due), looked.recheck)
+                for contact in plan.contacts:
+                    await self._send([checked], contact, held_back=reason)
+            outcomes.append(Outcome(case, "cancelled" if decision == "cancel" else "review", reason))
             return None
         if self._trace:
             await self._ledger.settle_queue(case.id, case.opening, "recheck")
@@ -326,9 +326,10 @@ class Follower:
         self._looked[case.id] = (trio.current_time(), looked)
         return looked
 
-    async def _send(self, group: Sequence[Checked], contact: Contact) -> bool:
+    async def _send(self, group: Sequence[Checked], contact: Contact, held_back: str = "") -> bool:
         """One notice, of one case or a digest, into the outbox beside its intents; or as a draft.
 
+        ``held_back`` is why a draft would not be sent as things stand.
         False when no mail can be made of it, for its address is none after all.
         """
         now, first = self._clock.now(), group[0]
@@ -338,8 +339,7 @@ class Follower:
             log.warning("case %s: no mail can be made of it (%s)", first.case.id, type(error).__name__)
             return False
         if self._drafts is not None:
-            name = notice.message_id.strip("<>").rpartition("@")[0]
-            await trio.to_thread.run_sync(write_draft, self._drafts, f"{name}.eml", notice.message)
+            await trio.to_thread.run_sync(write_draft, self._drafts, notice, held_back)
             return True
         intents = intents_of(group, contact, notice, self._ledger.party(contact.address), now)
 
@@ -358,7 +358,7 @@ class Follower:
         told = first.plan.history.told if len(group) == 1 else ()
         accepted = [item.accepted for item in told if item.accepted and item.opening == first.case.opening]
         letterhead = Letterhead(
-            sender=config.smtp.sender if config.smtp else config.manager or f"abuse@nic.{tld}",
+            sender=config.smtp.sender if config.smtp else config.manager_of(tld),
             organisation=config.organisation or f".{tld} registry",
             host_id=self._host_id,
             key=self._ledger.secret("envelope"),

@@ -22,6 +22,8 @@ from panopticond.shared.errors import PanopticonError, StoreError
 
 T = TypeVar("T")
 SENTENCE_LIMIT = 200
+HELD_BACK = ".held-back.eml"
+"""How a draft ends that a preview shows and nobody would send as things stand."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -103,12 +105,17 @@ def sentence(error: BaseException) -> str:
     return str(error)[:SENTENCE_LIMIT]
 
 
-def write_draft(directory: Path, name: str, message: bytes) -> None:
-    """A mail as a file of the operator's alone; StoreError when it cannot be written."""
+def write_draft(directory: Path, notice: Notice, held_back: str = "") -> None:
+    """A mail as a file of the operator's alone; StoreError when it cannot be written.
+
+    One that is ``held_back`` as things stand says so and why in its name and its first header.
+    """
+    name = notice.message_id.strip("<>").rpartition("@")[0] + (HELD_BACK if held_back else ".eml")
+    mark = f"X-Arke-Preview: held back, by the look just now: {held_back}\r\n" if held_back else ""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = directory / name
         path.touch(mode=0o600)
-        path.write_bytes(message)
+        path.write_bytes(mark.encode("ascii", "replace") + notice.message)
     except OSError as error:
         raise StoreError(f"{directory}: no draft can be written: {error.strerror}; check the directory") from error

@@ -8,7 +8,6 @@ from arke.advice import advice
 @pytest.mark.parametrize(
     ("what", "reason", "words"),
     [
-        ("no-contact", "no-source", '"contacts" in arke.json'),
         ("no-contact", "redacted", "no-contact.csv"),
         ("cancelled", "not in the registry's zone", "zone file"),
         ("cancelled", "of tomorrow", "nothing is left"),

@@ -257,10 +257,13 @@ async def test_kill_9_at_any_moment_tells_nobody_twice_and_loses_nobody(site: Si
 
 
 async def test_preview_writes_what_is_due_and_sends_nothing(site: Site) -> None:
-    """Two drafts, no mail, no trace: afterwards everything is still due."""
+    """A draft for each due case, marked where a look holds it back; no mail, no trace: everything is still due."""
     code, out, err = await site.finished("preview", "--out", str(site.root / "drafts"))
     assert code == 0, err
-    assert len(list((site.root / "drafts").glob("*.eml"))) == 2
+    drafts = list((site.root / "drafts").glob("*.eml"))
+    held = [path for path in drafts if path.name.endswith(".held-back.eml")]
+    assert len(drafts) - len(held) == 2
+    assert f"{len(held)} cases are held back by a look just now" in out
     assert "nothing was sent" in out
     assert site.recipients() == []
     assert (await site.finished("queue", "list"))[1] == ""

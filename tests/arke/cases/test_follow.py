@@ -67,6 +67,7 @@ class Room:
         self.clock, self.book, self.look = Still(), Book(), Look()
         self.limits, self.suppressed = Limits(), (frozenset[str](), frozenset[str]())
         self.sent: list[Notice] = []
+        self.contacts, self.trace = True, True
         self.again()
 
     def again(self) -> None:
@@ -75,7 +76,8 @@ class Room:
             recheck=RecheckSettings(concurrency=2),
         )  # fmt: skip
         self.follower = Follower(
-            config, self.ledger, self.clock, source=self.book, rechecker=self.look,  # type: ignore[arg-type]
+            config, self.ledger, self.clock, rechecker=self.look,  # type: ignore[arg-type]
+            source=self.book if self.contacts else None, trace=self.trace,
             templates=template.load(), suppressed=lambda: self.suppressed, host_id="h.zz", drafts=self.drafts,
         )  # fmt: skip
 
@@ -269,6 +271,34 @@ async def test_drafts_are_written_and_nothing_is_remembered_as_sent(tmp_path: Pa
         assert (await ledger.counts())["outbox"] == {}
     (draft,) = (tmp_path / "drafts").iterdir()
     assert b"To: holder@bad.zz.isp.zz" in draft.read_bytes()
+
+
+@pytest.mark.parametrize(("decision", "what"), [("review", "review"), ("cancel", "cancelled")])
+async def test_a_preview_shows_what_a_look_holds_back(tmp_path: Path, decision: str, what: str) -> None:
+    """What the snapshot alone would have sent is written too, marked in name and header; nobody waits for a person."""
+    async with Ledger.open(tmp_path / "state") as ledger:
+        room = Room(ledger, drafts=tmp_path / "drafts")
+        room.look.decision, room.trace = decision, False
+        room.again()
+        assert (await room.through())["bad.zz"] == (what, "because")
+        assert await ledger.queue() == []
+    (draft,) = (tmp_path / "drafts").iterdir()
+    assert draft.name.endswith(".held-back.eml")
+    assert draft.read_bytes().startswith(b"X-Arke-Preview: held back, by the look just now: because\r\nFrom:")
+    assert b"We looked again" not in draft.read_bytes()
+
+
+async def test_without_contacts_every_notice_is_a_draft_to_pass_on(tmp_path: Path) -> None:
+    """Six cases are six notices as their holders would get them, addressed to the manager; no digest of them."""
+    async with Ledger.open(tmp_path / "state") as ledger:
+        room = Room(ledger, drafts=tmp_path / "drafts")
+        room.contacts, room.limits = False, Limits(per_recipient_day=2)
+        room.again()
+        names = [f"bad{at}" for at in range(6)]
+        assert {what for what, _ in (await room.through(*names)).values()} == {"draft"}
+    drafts = [path.read_bytes() for path in (tmp_path / "drafts").iterdir()]
+    assert len(drafts) == 6
+    assert all(b"To: abuse@nic.zz" in draft and b"Dear domain holder or contact" in draft for draft in drafts)
 
 
 async def test_no_address_stands_in_the_ledger_once_a_mail_is_settled(room: Room, tmp_path: Path) -> None:
