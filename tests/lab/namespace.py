@@ -30,14 +30,26 @@ from tests.panopticond.webservers import answer, site
 HOSTS = 60
 ROOT, TLD, RESOLVER = "192.0.2.1", ("192.0.2.2", "192.0.2.3"), "192.0.2.53"
 WEB, CONTROL, SILENT = "198.51.100.10", "198.51.100.250", "203.0.113.77"
-TRAPS = ("127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "192.168.7.7")
+TRAPS = {
+    "127.0.0.1": "loopback",
+    "10.0.0.1": "private",
+    "169.254.169.254": "metadata",
+    "100.64.0.1": "shared-address-space",
+    "192.168.7.7": "private",
+    "::1": "loopback",
+    "fd00:ec2::254": "metadata",
+    "fd12:3456::7": "private",
+}
+"""Where no probe may go, and the guard's word for it."""
+CARRIED = {"::ffff:127.0.0.1": "mapped-loopback", "64:ff9b::a00:1": "nat64-private"}
+"""Other spellings of such an address: nothing can listen there, the refusal is all there is to see."""
 KINDS: dict[str, tuple[str, str, str]] = {
-    # kind: (what each vantage sees of the URI, the reason it begins with, the state after one round)
+    # kind: (what each vantage sees of the URI, the reason, the state after one round); the guard's word is the trap's
     "live": ("live", "", "active"),
     "gone": ("gone", "status-404", "unreachable"),
     "refusing": ("failed", "refused", "unreachable"),
-    "address": ("indeterminate", "guard-", "indeterminate"),
-    "alias": ("indeterminate", "guard-", "indeterminate"),
+    "address": ("indeterminate", "guard", "indeterminate"),
+    "alias": ("indeterminate", "guard", "indeterminate"),
     "redirect": ("gone", "redirect-forbidden", "unreachable"),
     "redirect-by-name": ("gone", "redirect-forbidden", "unreachable"),
     "unregistered": ("", "", "mitigated-dns"),
@@ -52,7 +64,7 @@ class World:
         dice = random.Random(seed)
         kinds = [*KINDS, *dice.choices(list(KINDS), k=HOSTS - len(KINDS))]
         self.kinds = {f"d{at}.zz": kind for at, kind in enumerate(kinds)}
-        self.traps = {name: dice.choice(TRAPS) for name in self.kinds}
+        self.traps = {name: dice.choice([*TRAPS, *CARRIED]) for name in self.kinds}
         self.touched: Counter[str] = Counter()
 
     def root(self, asked: Asked) -> bytes:
@@ -76,14 +88,14 @@ class World:
         kind = self.kinds.get(domain)
         if kind in (None, "unregistered"):
             return asked.reply(rcode=3, ra=True, authority=["zz. 300 SOA ns.zz. x.zz. 7 1 1 1 300"])
-        if asked.kind != "A":
+        trap, trapped = self.traps[domain], asked.name.startswith("trap.") or kind in ("address", "alias")
+        if asked.kind != ("AAAA" if trapped and ":" in trap else "A"):
             return asked.reply(ra=True, authority=["zz. 300 SOA ns.zz. x.zz. 7 1 1 1 300"])
-        trap = self.traps[domain]
-        if asked.name.startswith("trap.") or kind == "address":
-            return asked.reply(ra=True, answer=[f"{asked.name}. 300 A {trap}"])
-        if kind == "alias":
-            chain = [f"{asked.name}. 300 CNAME trap.{domain}.", f"trap.{domain}. 300 A {trap}"]
+        if kind == "alias" and not asked.name.startswith("trap."):
+            chain = [f"{asked.name}. 300 CNAME trap.{domain}.", f"trap.{domain}. 300 {asked.kind} {trap}"]
             return asked.reply(ra=True, answer=chain)
+        if trapped:
+            return asked.reply(ra=True, answer=[f"{asked.name}. 300 {asked.kind} {trap}"])
         return asked.reply(ra=True, answer=[f"{asked.name}. 300 A {SILENT if kind == 'refusing' else WEB}"])
 
     def page(self, path: str, headers: dict[str, str]) -> bytes:
@@ -91,7 +103,9 @@ class World:
         domain = ".".join(headers["host"].split(".")[-2:])
         kind = self.kinds.get(domain, "")
         if kind.startswith("redirect"):
-            where = self.traps[domain] if kind == "redirect" else f"trap.{domain}"
+            trap = self.traps[domain]
+            literal = f"[{trap}]" if ":" in trap else trap
+            where = literal if kind == "redirect" else f"trap.{domain}"
             return answer(302, location=f"http://{where}/latest/meta-data/")
         return answer(200, PAGE) if kind == "live" and path == "/kit/" else answer(404, b"<title>404</title>")
 
@@ -133,7 +147,8 @@ async def run(seed: int) -> dict[str, object]:
         good = site(lambda _path, _headers: answer(200, b"ok"))
         await nursery.start(partial(trio.serve_tcp, good, 80, host=CONTROL))
         for address in TRAPS:
-            await nursery.start(partial(trio.serve_tcp, partial(world.trap, address), 80, host=address))
+            for port in (80, 443):
+                await nursery.start(partial(trio.serve_tcp, partial(world.trap, address), port, host=address))
         with tempfile.TemporaryDirectory(prefix="namespace-") as folder:
             async with assemble(configuration(Path(folder))) as parts:
                 for at, (domain, kind) in enumerate(world.kinds.items()):
@@ -141,21 +156,32 @@ async def run(seed: int) -> dict[str, object]:
                         at, f"http://www.{domain}/kit/", f"www.{domain}", domain, "zz", "registered", ("phishing",)
                     )
                     round_, _ = await parts.prober.check(subject, None, Extras(), parts.clock.now)
-                    wrong += _compare(kind, subject, round_)
+                    wrong += _compare(kind, world.traps[domain], subject, round_)
         nursery.cancel_scope.cancel()
     kinds = Counter(world.kinds.values())
-    return {"seed": seed, "hosts": HOSTS, "kinds": dict(kinds), "wrong": wrong, "touched": dict(world.touched)}
+    words = TRAPS | CARRIED
+    refused = Counter(words[world.traps[name]] for name, kind in world.kinds.items() if kind in ("address", "alias"))
+    return {
+        "seed": seed,
+        "hosts": HOSTS,
+        "kinds": dict(kinds),
+        "refused": dict(refused),
+        "wrong": wrong,
+        "touched": dict(world.touched),
+    }
 
 
-def _compare(kind: str, subject: Subject, round_: Round) -> list[str]:
+def _compare(kind: str, trap: str, subject: Subject, round_: Round) -> list[str]:
     outcome, reason, state = KINDS[kind]
+    if reason == "guard":
+        reason = f"guard-{(TRAPS | CARRIED)[trap]}"
     found = judge(subject, [round_], Listing()).state
     own = [seen for seen in round_.of("web") if "twin" not in seen.detail]
     wrong = [] if found == state else [f"{subject.domain} ({kind}): {found}, not {state}"]
     wrong += [
         f"{subject.domain} ({kind}): {seen.vantage} {seen.outcome} {seen.detail.get('reason', '')}"
         for seen in (own if outcome else ())
-        if seen.outcome != outcome or not seen.detail.get("reason", "").startswith(reason)
+        if seen.outcome != outcome or seen.detail.get("reason", "") != reason
     ]
     return wrong if len(own) == (2 if outcome else 0) else [*wrong, f"{subject.domain} ({kind}): {len(own)} answers"]
 
@@ -169,8 +195,13 @@ def main(arguments: list[str]) -> int:
         print("namespace: this host has a network; say unshare -rn python -m tests.lab.namespace", file=sys.stderr)
         return 2
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    for address in (ROOT, *TLD, RESOLVER, WEB, CONTROL, SILENT, *TRAPS[1:]):
-        subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
+    for address in (ROOT, *TLD, RESOLVER, WEB, CONTROL, SILENT, *TRAPS):
+        if address not in (
+            "127.0.0.1",
+            "::1",
+        ):  # there already; an IPv6 address is good at once without a search for twins
+            width = ["/128", "nodad"] if ":" in address else ["/32"]
+            subprocess.run(["ip", "address", "add", address + width[0], "dev", "lo", *width[1:]], check=True)
     found = trio.run(run, int(arguments[0]) if arguments else 1)
     print(json.dumps(found))
     return 1 if found["wrong"] or found["touched"] else 0

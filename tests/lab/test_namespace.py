@@ -26,3 +26,4 @@ def test_a_world_on_documentation_addresses_needs_no_allowance() -> None:
     found = json.loads(done.stdout)
     assert (found["wrong"], found["touched"]) == ([], {})
     assert set(found["kinds"]) >= {"live", "address", "alias", "redirect"}
+    assert {"loopback", "private", "metadata", "mapped-loopback"} <= set(found["refused"])
