@@ -252,7 +252,8 @@ def _review_claim(args: argparse.Namespace) -> int:
     if not texts:
         raise ConfigurationError(["review claim: name an indicator by its id, URI or domain, or a file by --from"])
     told, unknown = trio.run(claim, read(args.config), texts)
-    print("\n".join(told))
+    for sentence in told:
+        print(sentence)
     for text in unknown:
         print(f"panopticond: {text}: no feed has listed this in a served TLD", file=sys.stderr)
     return 1 if unknown else 0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from panopticond.commands.named import named, shown
 from panopticond.config import Config, tlds
 from panopticond.model import public_id
 from panopticond.shared.clock import Clock
@@ -65,9 +66,9 @@ async def claim(config: Config, texts: Sequence[str]) -> tuple[list[str], list[s
     told, unknown = [], []
     async with await open_configured(config.store) as store:
         for text in dict.fromkeys(texts):
-            standings = await store.find(text)
+            standings = await named(store, config, text)
             if not standings:
-                unknown.append(text)
+                unknown.append(shown(text))
             for standing in standings:
                 told.append(_told(standing))
                 if standing.decision is None:

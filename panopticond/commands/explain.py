@@ -9,13 +9,12 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 
 from panopticond.commands.class_facts import class_lines
+from panopticond.commands.named import named, shown
 from panopticond.config import Config, tlds
 from panopticond.feeds.catalogue import resolve
-from panopticond.feeds.formats.row import Row
-from panopticond.feeds.normalise import normalise
 from panopticond.judge.registration import began
 from panopticond.judge.verdict import not_validated
-from panopticond.model import DomainRecord, Incident, Indicator, Observation, Round, Trust, public_id
+from panopticond.model import DomainRecord, Incident, Observation, Round, Trust, public_id
 from panopticond.shared.clock import Clock, rfc3339
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.names import Names
@@ -46,9 +45,9 @@ async def explain(config: Config, text: str) -> str:
     """The whole case for a URI, host or domain; PanopticonError when nothing is known of it."""
     store = await open_configured(config.store)
     try:
-        standings = await store.find(_key(text)) or await store.find(text.strip().lower())
+        standings = await named(store, config, text)
         if not standings:
-            raise PanopticonError(f"{text}: no feed has listed this in a served TLD; nothing is known of it")
+            raise PanopticonError(f"{shown(text)}: no feed has listed this in a served TLD; nothing is known of it")
         parts = []
         names = Names([policy(tld) for tld in tlds(config)])
         now = Clock.from_settings(config.clock, lab=config.lab).now()
@@ -68,12 +67,6 @@ async def explain(config: Config, text: str) -> str:
         return "\n\n".join([*parts, "\n".join(about)])
     finally:
         await store.close()
-
-
-def _key(text: str) -> str:
-    """The key under which a feed's row of this text would be stored."""
-    found = normalise(Row(text), Names(None), "phishing")
-    return found.key if isinstance(found, Indicator) else text
 
 
 def _notice(

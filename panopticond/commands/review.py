@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from panopticond.commands.named import named, shown
 from panopticond.config import Config, tlds
 from panopticond.judge.verdict import HOST_UNLISTED_REVIEW
 from panopticond.model import public_id
@@ -68,11 +69,11 @@ async def decide(config: Config, text: str, decision: Decision) -> str:
     """Keep a decision on one indicator, by its id or URI; PanopticonError when none or several are meant."""
     clock = Clock.from_settings(config.clock, lab=config.lab)
     async with await open_configured(config.store) as store:
-        standings = await store.find(text)
+        standings = await named(store, config, text)
         if not standings:
-            raise PanopticonError(f"{text}: no such indicator; panopticond review list prints the ids")
+            raise PanopticonError(f"{shown(text)}: no such indicator; panopticond review list prints the ids")
         if len(standings) > 1:
-            raise PanopticonError(f"{text} names {len(standings)} indicators; decide on one id at a time")
+            raise PanopticonError(f"{shown(text)} names {len(standings)} indicators; decide on one id at a time")
         subject = standings[0].subject
         await store.decide(subject.id, decision, clock.now())
         done = "dismissed: probed and published as before, no notice" if decision == "dismiss" else "confirmed"

@@ -19,7 +19,17 @@ from typing import Self
 import msgspec
 import trio
 
-from panopticond.probe.dnssocket import FORMERR, NOTIMP, Dice, Server, Waiting, fits, reason_of, split_server
+from panopticond.probe.dnssocket import (
+    FORMERR,
+    NOTIMP,
+    Dice,
+    Server,
+    Waiting,
+    fits,
+    read_exactly,
+    reason_of,
+    split_server,
+)
 from panopticond.probe.dnswire import (
     KINDS,
     Message,
@@ -215,8 +225,8 @@ class DnsClient:
                 await raw.connect(state.address)
                 stream = trio.SocketStream(raw)
                 await stream.send_all(struct.pack("!H", len(packet)) + packet)
-                (length,) = struct.unpack("!H", await _read_exactly(stream, 2))
-                got = await _read_exactly(stream, length)
+                (length,) = struct.unpack("!H", await read_exactly(stream, 2))
+                got = await read_exactly(stream, length)
             except EOFError:
                 return "malformed"
             except (OSError, trio.BrokenResourceError) as error:
@@ -255,13 +265,3 @@ class _Question(msgspec.Struct, frozen=True, gc=False):
         if message.cookie is not None and not state.learn_cookie(message.cookie):
             return "spoofed"
         return message
-
-
-async def _read_exactly(stream: trio.SocketStream, size: int) -> bytes:
-    got = bytearray()
-    while len(got) < size:
-        chunk = await stream.receive_some(size - len(got))
-        if not chunk:
-            raise EOFError
-        got += chunk
-    return bytes(got)

@@ -216,6 +216,17 @@ class Dice:
         return self._block[self._at - size : self._at]
 
 
+async def read_exactly(stream: trio.abc.Stream, size: int) -> bytes:
+    """So many octets of a stream; EOFError when it ends before."""
+    got = bytearray()
+    while len(got) < size:
+        chunk = await stream.receive_some(size - len(got))
+        if not chunk:
+            raise EOFError
+        got += chunk
+    return bytes(got)
+
+
 def reason_of(error: Exception) -> str:
     """The word for a socket's failure."""
     number = getattr(error, "errno", None) or getattr(error.__cause__, "errno", None)

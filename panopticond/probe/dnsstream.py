@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import trio
 
 from panopticond.probe.dnsclient import Answer, NoAnswer
-from panopticond.probe.dnssocket import fits, reason_of
+from panopticond.probe.dnssocket import fits, read_exactly, reason_of
 from panopticond.probe.dnswire import KINDS, Message, WireError, encode_name, pack_query, unpack
 from panopticond.shared.errors import FetchError
 from panopticond.shared.http import Http
@@ -164,8 +164,8 @@ class Streams:
         kept = False
         try:
             await stream.send_all(struct.pack("!H", len(packet)) + packet)
-            (length,) = struct.unpack("!H", await _exactly(stream, 2))
-            message = _read(await _exactly(stream, length), packet, question)
+            (length,) = struct.unpack("!H", await read_exactly(stream, 2))
+            message = _read(await read_exactly(stream, length), packet, question)
             kept = isinstance(message, Message) and len(self._idle[server]) < IDLE_CONNECTIONS
             if kept:
                 self._idle[server].append(stream)
@@ -176,16 +176,6 @@ class Streams:
                 with trio.CancelScope(shield=True):
                     await trio.aclose_forcefully(stream)
         return message
-
-
-async def _exactly(stream: trio.abc.Stream, size: int) -> bytes:
-    got = bytearray()
-    while len(got) < size:
-        chunk = await stream.receive_some(size - len(got))
-        if not chunk:
-            raise EOFError
-        got += chunk
-    return bytes(got)
 
 
 def _read(got: bytes, packet: bytes, question: bytes) -> Message | str:

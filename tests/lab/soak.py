@@ -8,7 +8,7 @@ busy machine changes nothing. Pages die, move, come back and hide from a country
 Good is: every check of every indicator at both vantages made, four in each window, none early by more than its jitter,
 none unanswered; memory and descriptors after the last window as after the second. Memory is told in two figures. What
 Python holds must not grow at all. What is resident grows to two known bounds and no further: SQLite's page cache (32 MiB,
-full after 20,000 rounds or so), and the eight days of rounds that each check under way holds (docs/reference/sizing.md).
+full after 12,000 rounds or so), and the eight days of rounds that each check under way holds (docs/reference/sizing.md).
 """
 
 from __future__ import annotations

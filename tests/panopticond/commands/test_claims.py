@@ -52,6 +52,21 @@ async def test_a_claim_waits_for_a_person_and_a_decision_ends_it(config: Config)
     assert await matters(config) == []
 
 
+@pytest.mark.parametrize(
+    "said", ["HTTP://WWW.D2.ZZ/c", "hxxp://www[.]d2[.]zz/c", " http://www.d2.zz:80/c#top ", "D2.zz", "www.D2.ZZ."]
+)
+async def test_a_claim_is_read_as_people_write(config: Config, said: str) -> None:
+    """In capitals, defanged as in our own notices, with what a feed's row would lose: the same indicator is meant."""
+    told, unknown = await claim(config, [said])
+    assert (len(told), unknown) == (1, [])
+
+
+async def test_what_nobody_knows_is_not_printed_as_it_came(config: Config) -> None:
+    """One line, printable, cut: a claim comes from strangers."""
+    _, unknown = await claim(config, ["x" * 100_000, "a\x1b[2Jb.zz"])
+    assert unknown == ["x" * 200 + "...", "a?[2Jb.zz"]
+
+
 async def test_the_record_of_each_feed_counts_what_people_found(config: Config) -> None:
     """Dismissed among decided is the feed's share of false positives; a claim alone is none."""
     await claim(config, ["d2.zz"])
