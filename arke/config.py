@@ -81,7 +81,7 @@ class Account(Section, frozen=True):
 
 
 class Transfer(Section, frozen=True):
-    """``transfer``: the zone by AXFR (RFC 5936) in place of a file."""
+    """``transfer``: the zone by AXFR (RFC 5936), then IXFR (RFC 1995), in place of a file."""
 
     server: str
     """``address:port`` of a server that lets this host transfer the zone."""

@@ -1,7 +1,8 @@
-"""The registry's zone by AXFR (RFC 5936), signed with TSIG (RFC 8945) where a key is given: owners with NS, streamed.
+"""The registry's zone by AXFR (RFC 5936), then by IXFR (RFC 1995), with TSIG (RFC 8945) where a key is given.
 
 Beside ``watch``: in place of a zone file. The serial is asked first, and nothing is transferred while it stands still.
-What was transferred counts only when it came whole: first and last record the same SOA, every signature good.
+What was transferred counts only when it came whole: first and last record the same SOA, every signature good
+(``zonecopy``). A server that knows no IXFR, or whose differences do not fit, is asked for the whole zone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import logging
 from collections.abc import Callable
 
 import dns.exception
@@ -22,11 +24,14 @@ import dns.tsig
 import msgspec
 import trio
 
+from arke.zonecopy import Coming, Copy
 from panopticond.shared.errors import ConfigurationError, FetchError
 from panopticond.shared.settings import read_secret
-from panopticond.shared.zone import Zone, own_addresses
+
+log = logging.getLogger(__name__)
 
 MESSAGES_LIMIT = 4_000_000
+BYTES_LIMIT = 4 << 30
 _ALGORITHMS = {"hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1"}
 
 
@@ -77,48 +82,30 @@ async def serial(where: Server, origin: str) -> int:
     return found[0]
 
 
-async def transfer(where: Server, origin: str) -> Zone:
-    """The whole zone now; FetchError when it is refused, cut short or badly signed: then nothing of it is kept."""
-    coming = _Coming(origin)
-    await _ask(where, _query(where, origin, "AXFR"), coming.take, whole=True)
-    if not coming.ended or coming.serial is None:
-        raise FetchError("cut-short", f".{origin}: the transfer ended before the zone did")
-    coming.owners.pop(origin, None)
-    return Zone(origin, coming.serial, coming.owners, own_addresses(coming.addresses, coming.owners))
+async def transfer(where: Server, origin: str, held: Copy | None = None) -> Copy:
+    """The zone now, by its differences from what is held where there are any, else whole.
+
+    FetchError when it is refused, cut short or badly signed: then nothing of it is kept.
+    """
+    if held is not None:
+        try:
+            return await _transfer(where, origin, "IXFR", held)
+        except FetchError as error:
+            if error.reason not in ("protocol", "cut-short", "timeout"):
+                raise
+            log.info(".%s: no differences (%s); the whole zone is asked for", origin, error)
+    return await _transfer(where, origin, "AXFR", None)
 
 
-class _Coming:
-    """A zone on its way: from its first SOA to the same one again."""
-
-    def __init__(self, origin: str) -> None:
-        self.origin = origin
-        self.owners: dict[str, tuple[str, ...]] = {}
-        self.addresses: set[str] = set()
-        self.serial: int | None = None
-        self.ended = False
-
-    def take(self, message: dns.message.Message) -> bool:
-        """The records of one message; True once the zone is whole."""
-        for rrset in message.answer:
-            if self.ended:
-                raise FetchError("protocol", f".{self.origin}: records after the end of the transfer")
-            if rrset.rdtype == dns.rdatatype.SOA:
-                if self.serial is not None and int(rrset[0].serial) != self.serial:
-                    raise FetchError("cut-short", f".{self.origin}: the zone changed under the transfer; try again")
-                self.ended, self.serial = self.serial is not None, int(rrset[0].serial)
-            elif self.serial is None:
-                raise FetchError("protocol", f".{self.origin}: the transfer does not begin with an SOA")
-            elif rrset.rdtype == dns.rdatatype.NS:
-                _add(self.owners, rrset)
-            elif rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
-                self.addresses.add(rrset.name.to_text(omit_final_dot=True).lower())
-        return self.ended
-
-
-def _add(owners: dict[str, tuple[str, ...]], rrset: dns.rrset.RRset) -> None:
-    owner = rrset.name.to_text(omit_final_dot=True).lower()
-    found = tuple(record.target.to_text(omit_final_dot=True).lower() for record in rrset)
-    owners[owner] = tuple(dict.fromkeys((*owners.get(owner, ()), *found)))
+async def _transfer(where: Server, origin: str, kind: str, held: Copy | None) -> Copy:
+    coming, query = Coming(origin, held), _query(where, origin, kind)
+    if held is not None:  # RFC 1995 section 3: the SOA that is held; servers look at its serial alone
+        soa = dns.rrset.from_text(query.question[0].name, 0, "IN", "SOA", f". . {held.serial} 0 0 0 0")
+        query.authority.append(soa)
+    await _ask(where, query, coming.take, whole=True)
+    copy = await trio.to_thread.run_sync(coming.copy)
+    log.info(".%s: serial %d, %s", origin, copy.serial, coming.how)
+    return copy
 
 
 def _query(where: Server, origin: str, kind: str) -> dns.message.QueryMessage:
@@ -158,8 +145,12 @@ async def _messages(
 ) -> None:
     context = None
     signed = query.keyring is not None
+    left = BYTES_LIMIT
     for _ in range(MESSAGES_LIMIT if whole else 1):
         length = int.from_bytes(await _exactly(stream, 2, place), "big")
+        left -= length
+        if left < 0:
+            raise FetchError("too-large", f"{place}: more than {BYTES_LIMIT} bytes of a zone")
         message = dns.message.from_wire(
             await _exactly(stream, length, place),
             keyring=query.keyring,
@@ -167,6 +158,7 @@ async def _messages(
             xfr=whole,
             tsig_ctx=context,
             multi=whole,
+            one_rr_per_rrset=query.question[0].rdtype == dns.rdatatype.IXFR,  # the order is what it says
         )
         context = message.tsig_ctx
         if message.id != query.id:

@@ -25,6 +25,7 @@ from arke.cases.ledger import Ledger
 from arke.cases.needed import needed
 from arke.config import Transfer
 from arke.pins import pin, pinned
+from arke.zonecopy import Copy
 from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
 from panopticond.shared.http import Http, Response
 from panopticond.shared.minisign import SIGNATURE_LIMIT, PublicKey
@@ -247,13 +248,14 @@ async def verify_url(
 
 
 class ZoneTransfer:
-    """The registry's own zone by AXFR: its serial every so often, the zone when that has changed."""
+    """The registry's own zone by transfer: its serial every so often, what differs when that has changed."""
 
     def __init__(self, tld: str, settings: Transfer) -> None:
         self._tld = tld
         self._server = transfer.server(settings.server, settings.key_file, seconds(settings.timeout))
         self._every_seconds = seconds(settings.every)
         self._asked = -math.inf
+        self._copy: Copy | None = None
         self._last: Zone | None = None
 
     @property
@@ -267,9 +269,10 @@ class ZoneTransfer:
             return self._last
         serial = await transfer.serial(self._server, self._tld)
         if self._last is None or serial != self._last.serial:
-            found = await transfer.transfer(self._server, self._tld)
+            copy = await transfer.transfer(self._server, self._tld, self._copy)
+            found = await trio.to_thread.run_sync(copy.zone)
             _plausible(found, self._last)
-            self._last = found
+            self._copy, self._last = copy, found
         self._asked = trio.current_time()
         return self._last
 

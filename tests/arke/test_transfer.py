@@ -1,4 +1,4 @@
-"""arke.transfer over real sockets: a zone by AXFR with and without TSIG, and every way a server may fail."""
+"""arke.transfer over real sockets: a zone by AXFR and IXFR, with and without TSIG, and how a server may fail."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 import trio
 
 from arke.transfer import serial, server, transfer
+from arke.zonecopy import Copy, newer
 from panopticond.shared.errors import ConfigurationError, FetchError
 
 SECRET = base64.b64encode(b"k" * 32).decode()
@@ -48,6 +49,94 @@ def answer(query: dns.message.Message, *groups: tuple[str, ...], sign: bool = Fa
         wires.append(reply.to_wire(multi=sign, tsig_ctx=context, max_size=65535))
         context = reply.tsig_ctx
     return wires
+
+
+def soa(serial: int) -> str:
+    return SOA.replace(" 7 ", f" {serial} ")
+
+
+STEPS = (
+    (soa(7), "good.zz. 3600 IN NS ns2.host.example.", "nic.zz. 3600 IN A 192.0.2.1", "x.zz. 3600 IN TXT a"),
+    (soa(8), "new.zz. 3600 IN NS ns1.host.example.", "nic.zz. 3600 IN A 192.0.2.2", "own.zz. 3600 IN A 192.0.2.3"),
+    (soa(8), "new.zz. 3600 IN NS ns1.host.example.", "other.com.zz. 3600 IN NS ns1.host.example."),
+    (soa(9), "new.zz. 3600 IN NS ns3.host.example.", "New.zz. 3600 IN NS ns4.host.example."),
+)
+"""From serial 7 to 9 in two steps: what goes, what comes, what goes, what comes."""
+FORWARD = (soa(9), *(line for step in STEPS for line in step), soa(9))
+AFTER = {"good.zz": ("ns1.host.example",), "new.zz": ("ns3.host.example", "ns4.host.example")}
+
+
+async def refreshed(nursery: trio.Nursery, differences: Serve, asked: list[str]) -> Copy:
+    """The zone of serial 7 brought forward by a server that answers IXFR so, and AXFR with serial 9 whole."""
+
+    def serve(query: dns.message.Message) -> list[bytes]:
+        asked.append(query.question[0].rdtype.name)
+        if asked[-1] == "IXFR":
+            assert query.authority[0][0].serial == 7
+            return differences(query)
+        return answer(query, (soa(9), *BODY, soa(9))) if len(asked) > 1 else whole(query)
+
+    where = server(await started(nursery, serve), None, 1)
+    return await transfer(where, "zz", await transfer(where, "zz"))
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 20])
+async def test_differences_bring_the_held_zone_forward(nursery: trio.Nursery, pieces: int) -> None:
+    """Two steps of differences, in however many messages, give what the whole zone would."""
+    asked: list[str] = []
+    size = -(-len(FORWARD) // pieces)
+    groups = [FORWARD[at : at + size] for at in range(0, len(FORWARD), size)]
+    found = (await refreshed(nursery, lambda query: answer(query, *groups), asked)).zone()
+    assert (asked, found.serial, found.owners) == (["AXFR", "IXFR"], 9, AFTER)
+    assert found.addresses == {"nic.zz", "own.zz"}
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_server_may_answer_with_the_whole_zone(nursery: trio.Nursery) -> None:
+    """RFC 1995 section 4: where it has no differences it sends everything, and nothing of what was held stays."""
+    asked: list[str] = []
+    found = await refreshed(nursery, lambda query: answer(query, (soa(9), *BODY[:2], soa(9))), asked)
+    assert (asked, found.serial, found.zone().owners) == (["AXFR", "IXFR"], 9, {"good.zz": ("ns1.host.example",)})
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [
+        lambda query: answer(query, (), rcode=dns.rcode.NOTIMP),
+        lambda query: answer(query, (soa(9), *STEPS[0], *STEPS[1])),
+        lambda query: answer(query, (soa(9), *STEPS[0], *STEPS[1], soa(9))),
+        lambda query: answer(query, (soa(9), *STEPS[2], *STEPS[3], soa(9))),
+        lambda query: answer(query, (soa(8), soa(7), "none.zz. 3600 IN NS a.example.", soa(8), soa(8))),
+        lambda query: answer(query, (soa(8), soa(7), soa(8), "good.zz. 3600 IN NS ns1.host.example.", soa(8))),
+        lambda query: answer(query, (soa(6),)),
+        lambda query: answer(query, (soa(9), SOA.replace("zz.", "yy.", 1), soa(9))),
+        lambda _: [b"\x00" * 12],
+        lambda _: [],
+    ],
+)
+async def test_differences_that_do_not_fit_are_not_believed(nursery: trio.Nursery, differences: Serve) -> None:
+    """Not known, cut, out of step, from another zone, backwards: the whole zone is asked for instead."""
+    asked: list[str] = []
+    found = await refreshed(nursery, differences, asked)
+    assert (asked, found.serial) == (["AXFR", "IXFR", "AXFR"], 9)
+    nursery.cancel_scope.cancel()
+
+
+async def test_nothing_new_is_nothing_lost(nursery: trio.Nursery) -> None:
+    """A lone SOA of our own serial says that what is held is the zone."""
+    asked: list[str] = []
+    found = (await refreshed(nursery, lambda query: answer(query, (soa(7),)), asked)).zone()
+    assert (asked, found.serial, sorted(found.owners)) == (["AXFR", "IXFR"], 7, ["good.zz", "other.com.zz"])
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("serial", "than", "after"), [(2, 1, True), (1, 1, False), (1, 2, False), (0, 2**32 - 1, True)]
+)
+def test_serials_go_round(serial: int, than: int, after: bool) -> None:
+    """RFC 1982: the last serial is followed by the first."""
+    assert newer(serial, than) is after
 
 
 def whole(query: dns.message.Message, *, sign: bool = False) -> list[bytes]:
@@ -84,7 +173,7 @@ async def test_a_whole_zone_comes_with_its_serial(nursery: trio.Nursery, tmp_pat
     address = await started(nursery, lambda query: whole(query, sign=signed))
     where = server(address, str(tmp_path / "key") if signed else None, 5)
     assert await serial(where, "zz") == 7
-    zone = await transfer(where, "zz")
+    zone = (await transfer(where, "zz")).zone()
     assert zone.serial == 7
     assert zone.owners == {
         "good.zz": ("ns1.host.example", "ns2.host.example"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import datetime as dt
 import os
 import re
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,15 +15,18 @@ from pathlib import Path
 import pytest
 import trio
 
+from arke import transfer
 from arke.config import Smtp
 from arke.mail.smtp import Mailer
 from arke.mail.template import KINDS, SHIPPED_LANGUAGES
+from arke.zonecopy import Copy
 from panopticond.model import DETAILS, OUTCOMES, Observation
 from panopticond.probe.delegation import Delegations, ZonePolicy
 from panopticond.probe.dnsclient import DnsClient
 from panopticond.probe.guard import Guard
 from panopticond.probe.web import WebLimits, WebProber, WebVantage, web_vantage
 from panopticond.shared import minisign
+from panopticond.shared.errors import FetchError
 from panopticond.shared.records import read_tables
 from panopticond.shared.snapshot import MANIFEST, RECORDS, SIGNATURE
 from panopticond.shared.tables import TABLES
@@ -112,6 +118,54 @@ async def test_delegations_of_a_real_nsd(delegations: Delegations, host: str, ou
         assert got.detail["agreeing"] == "2"
         assert got.detail["serial"] == "7"
     assert (got.detail.get("wildcard") == "1") == host.endswith(".ww")
+
+
+def zone_at(serial: int) -> str:
+    """A zone that loses a name, gains one, moves one and drops one of two servers with every serial."""
+    names = "".join(f"name{at} IN NS ns1.host.example.\n" for at in range(serial, serial + 40))
+    return (
+        HEAD.format("zz").replace(" 7 ", f" {serial} ")
+        + names
+        + f"moving IN NS ns{serial}.host.example.\ntwo IN NS ns1.host.example.\n"
+        + ("" if serial % 2 else "two IN NS ns2.host.example.\nown IN A 192.0.2.7\n")
+        + f"own IN A 192.0.2.8\nnew{serial} IN A 192.0.2.9\n"
+    )
+
+
+async def reached(where: transfer.Server, serial: int, held: Copy | None = None) -> Copy:
+    """The zone once the server gives this serial: while it takes a new one it resets connections or gives the old."""
+    with trio.fail_after(20):
+        while True:
+            with contextlib.suppress(FetchError):
+                if (found := await transfer.transfer(where, "zz", held)).serial == serial:
+                    return found
+            await trio.sleep(0.05)
+
+
+async def test_a_zone_brought_forward_by_the_differences_of_a_real_nsd(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Signed IXFR, over one serial and over two, gives what AXFR gives."""
+    need("nsd")
+    caplog.set_level("INFO", "arke.transfer")
+    secret = base64.b64encode(b"k" * 32).decode()
+    (root / "key").write_text(f"hmac-sha256:arke.:{secret}\n")
+    (root / "key").chmod(0o600)
+    async with real.nsd(root, {"zz": zone_at(10)}, secret) as servers:
+        where = transfer.server(servers[0], str(root / "key"), 5.0)
+        held = await transfer.transfer(where, "zz")
+        for serials in ((11,), (12, 13)):
+            for serial in serials:
+                (root / "zone0").write_text(zone_at(serial))
+                os.kill(int((root / "nsd.pidfile").read_text()), signal.SIGHUP)
+                whole = await reached(where, serial)
+            caplog.clear()
+            held = await reached(where, serials[-1], held)
+            assert caplog.records[-1].message.endswith("differences")
+            assert held.zone().addresses == whole.zone().addresses
+            assert {name: set(found) for name, found in held.servers.items()} == {
+                name: set(found) for name, found in whole.servers.items()
+            }
 
 
 async def test_pages_of_a_real_nginx_through_a_real_squid(root: Path) -> None:

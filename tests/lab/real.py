@@ -126,8 +126,11 @@ def _end_of(log: Path) -> str:
 
 
 @contextlib.asynccontextmanager
-async def nsd(root: Path, zones: Mapping[str, str]) -> AsyncIterator[tuple[str, ...]]:
-    """NSD with these zones (origin -> master file's text) at two addresses; both as ``address:port``."""
+async def nsd(root: Path, zones: Mapping[str, str], key: str | None = None) -> AsyncIterator[tuple[str, ...]]:
+    """NSD with these zones (origin -> master file's text) at two addresses; both as ``address:port``.
+
+    With ``key``, the base64 secret of the TSIG key ``arke.``, it gives them away whole and by their differences.
+    """
     program = find("nsd")
     hosts = ("127.0.0.1", "127.0.0.2")
     port = free_port(hosts)
@@ -144,9 +147,13 @@ async def nsd(root: Path, zones: Mapping[str, str]) -> AsyncIterator[tuple[str, 
         "remote-control:",
         "  control-enable: no",
     ]
+    given = []
+    if key is not None:
+        lines += ["key:", '  name: "arke."', "  algorithm: hmac-sha256", f'  secret: "{key}"']
+        given = ["  provide-xfr: 127.0.0.1 arke.", "  store-ixfr: yes", "  create-ixfr: yes"]
     for number, (origin, text) in enumerate(zones.items()):
         (root / f"zone{number}").write_text(text)
-        lines += ["zone:", f'  name: "{origin}"', f'  zonefile: "zone{number}"']
+        lines += ["zone:", f'  name: "{origin}"', f'  zonefile: "zone{number}"', *given]
     (root / "nsd.conf").write_text("\n".join(lines) + "\n")
     async with _running([program, "-d", "-c", str(root / "nsd.conf")], (hosts[0], port), root / "nsd.logfile"):
         yield tuple(f"{host}:{port}" for host in hosts)
