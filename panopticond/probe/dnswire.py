@@ -238,7 +238,7 @@ def _name(packet: bytes, at: int, names: dict[int, str]) -> tuple[str, int]:
     name = _text(labels) if labels else tail
     if tail and labels:
         name = f"{name}.{tail}"
-        if len(name) > 4 * 255:
+        if len(name) > 253 and (len(name) > 4 * 255 or "\\" not in name):  # an octet escaped takes four letters
             raise WireError("a name of over 255 octets")
     names[start] = name
     return name, after or at + 1

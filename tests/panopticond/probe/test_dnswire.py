@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 
 import dns.message
 import dns.rrset
@@ -143,3 +144,24 @@ def test_a_flood_of_records_is_refused() -> None:
     """More than 512 records are nobody's honest answer to one question."""
     with pytest.raises(WireError):
         unpack(b"\x00\x01\x80\x00\x00\x00\xff\xff\x00\x00\x00\x00" + b"\x00" * 4000)
+
+
+def test_a_name_put_together_from_known_parts_is_bounded_too() -> None:
+    """Each owner puts 63 octets before the last one's name: the fifth would be over 255 octets."""
+    packet, last = bytearray(struct.pack("!HHHHHH", 1, 0x8180, 0, 5, 0, 0)), b"\0"
+    for _ in range(5):
+        at = len(packet)
+        packet += b"\x3f" + b"a" * 63 + last + struct.pack("!HHIH", 1, 1, 0, 4) + b"\1\2\3\4"
+        last = struct.pack("!H", 0xC000 | at)
+    with pytest.raises(WireError, match="255 octets"):
+        unpack(bytes(packet))
+    packet[6:8] = b"\0\3"
+    assert len(unpack(bytes(packet)).answer[2].name) == 3 * 64 - 1
+
+
+def test_a_text_that_overruns_its_record_is_malformed() -> None:
+    """The length inside a TXT record must fit the record's own."""
+    head = struct.pack("!HHHHHH", 1, 0x8180, 0, 1, 0, 0) + b"\0" + struct.pack("!HHIH", 16, 1, 0, 3)
+    assert unpack(head + b"\2hi").answer[0].data == "hi"
+    with pytest.raises(WireError, match="overruns"):
+        unpack(head + b"\3hi" + b"!")
