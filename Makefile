@@ -26,7 +26,8 @@ lab-score: $(VENV)/ready
 	@test -n "$(SEED)" || { echo "usage: make lab-score SEED=n [DOMAINS=n]" >&2; exit 2; }
 	@$(BIN)/python -m tests.lab score --seed "$(SEED)" --domains "$(or $(DOMAINS),200)" --out lab-out
 
-# The reports in headless Chromium at two widths, judged by axe-core (npm installs it), and printed to PDF.
+# Thirty days of the lab, and their reports in headless Chromium at two widths, judged by html-validate and axe-core
+# (npm installs both), pictured and printed to PDF. Some five minutes.
 report-check: $(VENV)/ready
 	@$(BIN)/python -m tests.panopticond.report.browser report-check-out
 
@@ -69,4 +70,4 @@ try-debs: $(VENV)/ready
 	@$(PACK) try-debs dist
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-out internet-out replay-out lab-out soak-out
+	rm -rf $(VENV) build dist *.egg-info demo-out internet-out replay-out lab-out soak-out report-check-out month-out

@@ -1,4 +1,4 @@
-"""``python -m tests.lab demo|score|replay|soak|internet``: what the ``make`` targets of these names call.
+"""``python -m tests.lab demo|score|replay|soak|month|internet``: what the ``make`` targets of these names call.
 
 Progress goes to standard error; the last line of standard output is the JSON line of design.md section 10.
 """
@@ -19,6 +19,7 @@ from panopticond.shared.errors import PanopticonError
 from tests.lab.collect import collect
 from tests.lab.demo import clear, gather, moments, run_demo, tell
 from tests.lab.internet.smtp import AGAIN
+from tests.lab.month import DAYS, run_month
 from tests.lab.pace import pace
 from tests.lab.processes import LabError
 from tests.lab.run import Kill, Outcome, run_world
@@ -61,6 +62,10 @@ def main() -> int:
     soaked.add_argument("--indicators", type=int, default=5000)
     soaked.add_argument("--windows", type=int, default=4)
     soaked.add_argument("--out", type=Path, default=Path("soak-out"))
+    lived = commands.add_parser("month", help="thirty days published day by day, for the reports")
+    lived.add_argument("--seed", type=int, default=2026)
+    lived.add_argument("--days", type=int, default=DAYS)
+    lived.add_argument("--out", type=Path, default=Path("month-out"))
     arguments = parser.parse_args()
     try:
         if arguments.command == "demo":
@@ -73,6 +78,9 @@ def main() -> int:
             return run_internet(arguments.out, arguments.seed)
         if arguments.command == "soak":
             return run_soak(arguments.indicators, arguments.windows, arguments.out)
+        if arguments.command == "month":
+            clear(arguments.out)
+            return run_month(arguments.out, arguments.seed, arguments.days, tell)
         from tests.lab.replay import run_replay
 
         return run_replay(arguments.data, arguments.tld.lower(), arguments.out)

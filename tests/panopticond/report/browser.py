@@ -1,9 +1,10 @@
-"""The reports in a real browser: ``python -m tests.panopticond.report.browser [OUT]`` (``make report-check``).
+"""The reports in a real browser: ``python -m tests.panopticond.report.browser [OUT [PUBLISHED]]`` (``make report-check``).
 
-Publishes a made-up week, opens the daily and the monthly report in headless Chromium at desktop and phone width, lets
-axe-core judge them, looks for anything wider than the page, and prints them to PDF under OUT. One JSON line a page;
-exit 1 for a serious finding or an overflow. Not among the tests: it needs Chromium, node and axe-core, which npm
-installs beside the virtual environment when it is not there yet.
+Lives thirty days of the lab (``tests/lab/month``), or takes a published tree, and opens the last daily and monthly
+report in headless Chromium at desktop and phone width: html-validate judges their text, axe-core what is shown, anything
+wider than the page is found, and each is pictured and printed to PDF under OUT. One JSON line a page and view; exit 1
+for invalid HTML, a serious finding or an overflow. Not among the tests: it needs Chromium and node, and minutes; npm
+installs both judges beside the virtual environment when they are not there yet.
 """
 
 from __future__ import annotations
@@ -15,25 +16,27 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
-import msgspec
 import trio
 
-from panopticond.snapshot.publish import publish_tld
-from tests.panopticond.snapshot.ledger import HOUR, NOW, TLD, TODAY, press, round_at, world
+from tests.lab.demo import tell
+from tests.lab.month import month
 
-AXE = "axe-core@4.10.3"
+AXE, VALIDATE = "axe-core@4.10.3", "html-validate@9.5.3"
+SEED = 2026
 ROOT = Path(__file__).resolve().parents[3]
 WIDTHS = {"desktop": 1280, "phone": 375}
-DAYS = 14
+_RULES = {"extends": ["html-validate:standard"], "rules": {"no-inline-style": "off", "no-trailing-whitespace": "off"}}
+"""The HTML standard's; how the source is laid out is no reader's matter."""
 _CHROMIUM = ("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-extensions")
 _JUDGE = """
 <script>%s</script><script>
 const wide = [...document.querySelectorAll("body *")].filter(one => !one.closest(".scroll, svg")
   && one.getBoundingClientRect().right > innerWidth + 1).map(one => one.tagName + "." + one.className);
 axe.run(document, {resultTypes: ["violations"]}).then(found => parent.report({
-  width: innerWidth, overflow: document.documentElement.scrollWidth > innerWidth + 1, wide: wide.slice(0, 5),
+  width: innerWidth, height: document.documentElement.scrollHeight, overflow: document.documentElement.scrollWidth > innerWidth + 1, wide: wide.slice(0, 5),
   findings: found.violations.map(one => [one.impact, one.id, one.nodes.length, one.nodes[0].html.slice(0, 160)])}));
 </script>"""
 _FRAME = """<!DOCTYPE html><title>wait</title><body style="margin:0"><script>
@@ -42,29 +45,29 @@ function report(found) { document.body.innerHTML = "<pre id=found></pre>";
 <iframe style="border:0;width:%dpx;height:900px" srcdoc="%s"></iframe>"""
 
 
-async def _publish(root: Path) -> None:
-    """A fortnight: a case that ends, others that go on, new ones."""
-    roomy, ledger = msgspec.structs.replace(press(root), keep=60), world()
-    for days in range(-DAYS, 1):
-        now = NOW + days * 24 * HOUR
-        for number, one in ledger.kept.items():
-            if one.subject.uri:
-                outcome = "gone" if one.subject.host == "remedy.zz" and days >= -3 else "live"
-                ledger.kept_rounds[number] += [
-                    round_at(now - hours * HOUR, one.subject.uri, one.subject.host, one.subject.domain, outcome)
-                    for hours in (19, 13, 7, 1)
-                ]
-        await publish_tld(roomy, ledger, TLD, TODAY, now)  # type: ignore[arg-type]
-    await publish_tld(roomy, ledger, TLD, TODAY, NOW + 10 * 24 * HOUR)  # type: ignore[arg-type]
-
-
-def _axe() -> str:
-    """The text of axe-core, installed by npm when it is not there yet."""
+def _installed() -> Path:
+    """Where axe-core and html-validate are, installed by npm when they are not there yet."""
     folder = ROOT / ".venv" / "axe"
-    script = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.is_file():
-        subprocess.run(["npm", "install", "--silent", "--prefix", str(folder), AXE], check=True)
-    return script.read_text(encoding="utf-8")
+    if not all((folder / "node_modules" / name).is_dir() for name in ("axe-core", "html-validate")):
+        subprocess.run(["npm", "install", "--silent", "--prefix", str(folder), AXE, VALIDATE], check=True)
+    return folder / "node_modules"
+
+
+def validated(page: Path, modules: Path, folder: Path) -> list[str]:
+    """What the HTML standard has against a page, a line a fault."""
+    rules = folder / "rules.json"
+    rules.write_text(json.dumps({"root": True, **_RULES}), encoding="utf-8")
+    command = [
+        "node",
+        str(modules / ".bin" / "html-validate"),
+        "--config",
+        str(rules),
+        "--formatter",
+        "text",
+        str(page),
+    ]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    return [] if done.returncode == 0 else (done.stdout + done.stderr).strip().splitlines() or ["no answer"]
 
 
 def judged(page: str, axe: str, width: int, folder: Path) -> dict[str, object]:
@@ -80,6 +83,33 @@ def judged(page: str, axe: str, width: int, folder: Path) -> dict[str, object]:
     return dict(json.loads(html.unescape(found[1])))
 
 
+def picture(page: Path, width: int, height: int, to: Path) -> None:
+    """The whole page at a width, as PNG; a window of a browser is never as narrow as a phone, so it stands in a frame."""
+    framed = to.with_suffix(".frame.html")
+    frame = f'<!DOCTYPE html><body style="margin:0"><iframe style="border:0;width:{width}px;height:{height}px" src="{page.name}">'
+    framed.write_text(frame, encoding="utf-8")
+    shot = [f"--window-size={max(width, 500)},{height}", f"--screenshot={to.resolve()}", framed.resolve().as_uri()]
+    subprocess.run([*_CHROMIUM, *shot], check=True, capture_output=True, timeout=120)
+    framed.unlink()
+
+
+def examine(page: Path, modules: Path, folder: Path) -> bool:
+    """Judge, picture and print a page; whether it is fit to be read."""
+    faults = validated(page, modules, folder)
+    print(json.dumps({"page": page.stem, "view": "html", "faults": faults}))
+    text, good = page.read_text(encoding="utf-8"), not faults
+    axe = (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    for kind, width in WIDTHS.items():
+        said = judged(text, axe, width, folder)
+        serious = [one for one in said["findings"] if one[0] in ("serious", "critical")]  # type: ignore[attr-defined]
+        good = good and not serious and not said["overflow"]
+        print(json.dumps({"page": page.stem, "view": kind, **said}))
+        picture(page, width, int(str(said.get("height", 1000))), page.with_name(f"{page.stem}.{kind}.png"))
+    pdf = [f"--print-to-pdf={page.with_suffix('.pdf').resolve()}", "--no-pdf-header-footer", page.resolve().as_uri()]
+    subprocess.run([*_CHROMIUM, *pdf], check=True, capture_output=True, timeout=120)
+    return good
+
+
 def main(arguments: list[str]) -> int:
     """Judge and print every page; 1 when one of them is not fit to be read."""
     if shutil.which("chromium") is None or shutil.which("npm") is None:
@@ -87,24 +117,19 @@ def main(arguments: list[str]) -> int:
         return 1
     out = Path(arguments[0]) if arguments else Path("report-check-out")
     out.mkdir(parents=True, exist_ok=True)
-    axe, bad = _axe(), False
+    modules = _installed()
     with tempfile.TemporaryDirectory() as folder:
-        trio.run(_publish, Path(folder) / "root")
-        pages = {path.parent.name: path for path in sorted((Path(folder) / "root" / "zz").glob("20*/report.html"))}
+        if arguments[1:]:
+            published = Path(arguments[1])
+        else:
+            published = Path(trio.run(partial(month, Path(folder) / "month", SEED, tell=tell)).published)
+        pages = {path.parent.name: path for path in sorted((published / "zz").glob("20*/report.html"))}
         months = [name for name in pages if "-" in name]
+        good = bool(months)
         for name in (*months[-1:], max(name for name in pages if "-" not in name)):
-            shutil.copy(pages[name], out / f"{name}.html")
-            text = pages[name].read_text(encoding="utf-8")
-            for kind, width in WIDTHS.items():
-                said = judged(text, axe, width, Path(folder))
-                serious = [one for one in said["findings"] if one[0] in ("serious", "critical")]  # type: ignore[attr-defined]
-                bad = bad or bool(serious) or bool(said["overflow"])
-                print(json.dumps({"page": name, "view": kind, **said}))
-            pdf = f"--print-to-pdf={out / f'{name}.pdf'}"
-            subprocess.run(
-                [*_CHROMIUM, pdf, (out / f"{name}.html").resolve().as_uri()], check=True, capture_output=True
-            )
-    return int(bad)
+            page = Path(shutil.copy(pages[name], out / f"{name}.html"))
+            good = examine(page, modules, Path(folder)) and good
+    return int(not good)
 
 
 if __name__ == "__main__":
