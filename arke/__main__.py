@@ -95,6 +95,8 @@ def _onboard(options: argparse.Namespace) -> None:
 
     from arke.onboard import onboard
 
+    logging.getLogger("arke.cases").setLevel(logging.WARNING)  # as in preview, which it ends with
+
     out = options.out or Path(f"arke-{options.tld.strip('.').lower()}")
     trio.run(onboard, options.tld, options.key, options.zone, options.records, out, options.like)
 
@@ -144,8 +146,6 @@ def _queue(options: argparse.Namespace) -> None:
     settings = config.read(options.config)
     if options.word == "list":
         _run_async(functools.partial(commands.queue_list, settings, as_json=options.json))
-    elif options.id is None:
-        raise ConfigurationError([f"arke queue {options.word}: needs an ID, as `arke queue list` shows it"])
     else:
         _run_async(commands.queue_decide, settings, options.id, options.word)
 
@@ -202,8 +202,6 @@ def _review(options: argparse.Namespace) -> None:
     settings = config.read(options.config)
     if options.word == "list":
         review.print_list(settings, as_json=options.json)
-    elif options.name is None:
-        raise ConfigurationError([f"arke review {options.word}: needs a NAME, as `arke review list` shows it"])
     else:
         review.take_decision(settings, options.name, options.word)
 
@@ -228,18 +226,29 @@ def command_line() -> argparse.ArgumentParser:
     preview = _add(sub, "preview", _preview, "every notice due, as .eml; sends nothing")
     preview.add_argument("--out", type=Path, metavar="DIR", help="where to; left out, <state>/preview")
     queue = _add(sub, "queue", _queue, "what waits for a person")
-    queue.add_argument("word", choices=("list", "approve", "reject", "hold", "withhold"))
-    queue.add_argument("id", nargs="?", metavar="ID", help="an entry's number, or a case number for all of its entries")
-    queue.add_argument("--json", action="store_true", help="as one JSON line")
+    _add_decisions(queue, ("approve", "reject", "hold", "withhold"), "id", "an entry's number, or a case number")
     _add_icann(sub)
     _add_upkeep(sub)
     listed = _add(sub, "review", _review, "the daily list of look-alikes, and what people decided about it")
-    listed.add_argument("word", choices=("list", "confirm", "dismiss"))
-    listed.add_argument("name", nargs="?", metavar="NAME", help="the name that was looked at")
-    listed.add_argument("--json", action="store_true", help="as one JSON line")
+    _add_decisions(listed, ("confirm", "dismiss"), "name", "the name that was looked at")
     screen.add_scan_arguments(_bare(sub, "scan", screen.scan_command, "names of a zone that a person should look at"))
     screen.add_screen_arguments(_bare(sub, "screen", _screen, "an opinion on names to be registered"))
     return parser
+
+
+def _add_decisions(parser: argparse.ArgumentParser, words: Sequence[str], what: str, text: str) -> None:
+    """``list``, and the words that need something named. Options may stand before the word, or behind it.
+
+    Parsers of their own: argparse would take an optional argument as left out where ``-c FILE`` stands before it.
+    """
+    parser.add_argument("--json", action="store_true", help="as one JSON line")
+    actions = parser.add_subparsers(dest="word", required=True, metavar="|".join(("list", *words)))
+    for word in ("list", *words):
+        made = actions.add_parser(word)
+        made.add_argument("-c", "--config", type=Path, default=argparse.SUPPRESS, metavar="FILE")
+        made.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as one JSON line")
+        if word != "list":
+            made.add_argument(what, metavar=what.upper(), help=f"{text}, as `{parser.prog} list` shows it")
 
 
 def _add_onboard(parser: argparse.ArgumentParser) -> None:

@@ -267,11 +267,14 @@ class Config(Section, frozen=True):
 
 def read(path: Path, more: Callable[[Config], list[str]] = lambda _: []) -> Config:
     """The configuration in a JSON file; ConfigurationError carries every fault with its path, those of ``more`` too."""
-    if not path.exists():
-        sentence = "no such file; name yours with -c, or write one: docs/how-to/first-arke.md shows it whole"
-        raise ConfigurationError([f"{path}: {sentence}"])
     told: list[str] = []
-    data = read_json(path, told=told)
+    try:
+        data = read_json(path, told=told)
+    except ConfigurationError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        sentence = "no such file; name yours with -c, or write one: docs/how-to/first-arke.md shows it whole"
+        raise ConfigurationError([f"{path}: {sentence}"]) from error
     try:
         return convert(data, Config, lambda config: [*told, *check(config), *more(config)])
     except ConfigurationError as error:

@@ -23,6 +23,7 @@ from panopticond.shared.clock import Clock
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 from panopticond.shared.http import Http
 from panopticond.shared.settings import read_json
+from panopticond.shared.typed import program
 from panopticond.shared.zone import read_zone
 
 CONFIG = "arke.json"
@@ -106,8 +107,9 @@ def _write(out: Path, found: Mapping[str, Any]) -> Path:
 
 def _next(path: Path, nobody: bool, records: str | None) -> None:
     print(f"\nconfiguration: {path}")
-    print(f"start:         arke run -c {path}      (writes drafts; sends nothing while dry_run is on)")
-    print(f"watch:         arke status -c {path}")
+    command = program("arke")
+    print(f"start:         {command} run -c {path}      (writes drafts; sends nothing while dry_run is on)")
+    print(f"watch:         {command} status -c {path}")
     if records is None:
         print("to be named:   records, the operator's URL, and account, how it lets you in")
     if nobody:

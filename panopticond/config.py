@@ -13,6 +13,7 @@ import msgspec
 from panopticond.config_rules import check as check  # noqa: PLC0414 - part of what a configuration is
 from panopticond.model import Absence, Licence, Threat, Trust
 from panopticond.shared.clock import ClockSettings
+from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.names import ascii_name
 from panopticond.shared.settings import Delay, Duration, convert, read_toml
 
@@ -313,7 +314,13 @@ class Config(Section, frozen=True):
 
 def read(path: Path) -> Config:
     """The configuration in a TOML file; ConfigurationError carries every fault with its path."""
-    return convert(read_toml(path), Config, check)
+    try:
+        return convert(read_toml(path), Config, check)
+    except ConfigurationError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        sentence = "no such file; name yours with -c, or write one: docs/how-to/first-configuration.md shows it whole"
+        raise ConfigurationError([f"{path}: {sentence}"]) from error
 
 
 def tlds(config: Config) -> list[Tld]:

@@ -8,6 +8,7 @@ at, a snapshot is published, and its report stands beside the configuration.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import secrets
 import shutil
@@ -26,10 +27,12 @@ from panopticond.onboarding import configuration, time_zone
 from panopticond.premises import furnish, only_one
 from panopticond.schedule import Duty, check_once
 from panopticond.shared.bootstrap import find_rdap
+from panopticond.shared.clock import Clock
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 from panopticond.shared.http import Http
 from panopticond.shared.settings import read_toml
 from panopticond.shared.snapshot import REPORT_HTML
+from panopticond.shared.typed import program
 from panopticond.shared.values import name_fault
 from panopticond.snapshot.press import press
 from panopticond.snapshot.publish import publish_tld
@@ -55,10 +58,13 @@ async def onboard(tld: str, out: Path, surroundings: Path | None, show: Show) ->
     key = (out.absolute() / "panopticon.pub").read_text(encoding="ascii").splitlines()[-1]
     show("")
     show(f"configuration: {path}")
-    show(f"start:         panopticond run -c {path}")
-    show(f"watch:         panopticond status --socket {config.status.socket}")
+    command = program("panopticond")
+    show(f"start:         {command} run -c {path}")
+    show(f"watch:         {command} status --socket {config.status.socket}")
     show(f"give the registry of .{name}, by a second way, this key: {key}")
     show(f"and its password for account {name}: it stands in {out.absolute() / 'secrets' / name}")
+    show(f"what it fetches: http://{config.serve.bind}/{name}/latest/records.sql, once the daemon runs; to let others")
+    show("reach that, with TLS: docs/how-to/serve-with-nginx.md")
     if surroundings is None:
         show(f"one thing no program can find out: a proxy abroad for the vantage `second`, in {path}")
     return 0 if worked else 1
@@ -68,7 +74,7 @@ async def _write(name: str, out: Path, surroundings: Path | None, show: Show) ->
     path = out / CONFIG
     if path.exists():
         raise PanopticonError(
-            f"{path}: is there already; give another --out, or start it with panopticond run -c {path}"
+            f"{path}: is there already; give another --out, or start it with {program('panopticond')} run -c {path}"
         )
     around = read_toml(surroundings) if surroundings is not None else None
     rdap = None
@@ -113,12 +119,22 @@ async def _first_report(config: Config, name: str, out: Path, show: Show) -> boo
         await _look(parts, show)
         printing = press(config, await parts.sharing.surrogates())
         tld = next(tld for tld in parts.tlds if tld.name == name)
-        made = await publish_tld(printing, parts.store, tld, await parts.today(tld), parts.clock.now())
+        made = await publish_tld(printing, parts.store, tld, await parts.today(tld), await _whole_second(parts.clock))
         await trio.to_thread.run_sync(
             shutil.copyfile, printing.root / name / str(made.serial) / REPORT_HTML, out / REPORT
         )
         show(f"first report:  {out / REPORT}" + ("" if worked else " (no feed answered: it can only say that)"))
         return worked
+
+
+async def _whole_second(clock: Clock) -> dt.datetime:
+    """The next full second, once it has come.
+
+    A snapshot is issued at a whole second and ends there: issued at once, it would leave out what was seen since.
+    """
+    when = clock.now().replace(microsecond=0) + dt.timedelta(seconds=1)
+    await clock.sleep_until(when)
+    return when
 
 
 async def _visit_all(parts: Parts, show: Show) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from arke.__main__ import main
+from arke.__main__ import command_line, main
 from arke.commands import checked, verify
 from arke.config import Config, check
 from panopticond.shared.errors import ConfigurationError
@@ -163,3 +163,37 @@ def test_it_has_a_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("arke ")
+
+
+def test_a_configuration_that_is_not_there_or_not_to_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sentence and 2; "no such file" only where that is so, and how to name another."""
+    assert main(["queue", "list", "-c", str(tmp_path / "arke.json")]) == 2
+    assert "arke.json: no such file; name yours with -c" in capsys.readouterr().err
+    (tmp_path / "file").write_text("{}")
+    assert main(["queue", "list", "-c", str(tmp_path / "file" / "arke.json")]) == 2
+    assert "arke.json: Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["queue", "approve", "-c", "FILE", "7", "--json"],
+        ["queue", "-c", "FILE", "--json", "approve", "7"],
+        ["queue", "approve", "7", "--json", "-c", "FILE"],
+    ],
+)
+def test_options_stand_where_they_are_typed(words: list[str]) -> None:
+    """Before the word, between it and what it names, or last: all the same."""
+    options = command_line().parse_args(words)
+    assert (options.word, options.id, options.config, options.json) == ("approve", "7", Path("FILE"), True)
+
+
+def test_a_decision_names_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    """`list` needs nothing more; the others say what is missing."""
+    assert command_line().parse_args(["review", "list"]).word == "list"
+    with pytest.raises(SystemExit) as ended:
+        command_line().parse_args(["review", "confirm"])
+    assert ended.value.code == 2
+    assert "required: NAME" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -64,6 +65,12 @@ def test_a_first_report_and_a_configuration_that_is_good(internet: Path, collect
     looked = re.search(r"looked at (\d+) of (\d+) indicators from 2 vantages", said)
     assert looked is not None
     assert looked[1] == looked[2] != "0"
+    published = sqlite3.connect(":memory:")
+    published.executescript((out / "repository" / "zz" / "latest" / "records.sql").read_text())
+    seen = published.execute("SELECT COUNT(DISTINCT indicator) FROM observation").fetchone()[0]
+    published.close()
+    assert str(seen) == looked[1], "the first report holds every round that was made for it"
+    assert re.search(r"^what it fetches: http://127\.0\.0\.1:\d+/zz/latest/records\.sql", said, re.MULTILINE)
     report = (out / "first-report.html").read_text()
     assert ".zz" in report
     assert json.loads((out / "repository" / "zz" / "latest" / "report.json").read_bytes())["threats"]

@@ -148,6 +148,6 @@ def test_names_are_compared_as_the_zone_writes_them() -> None:
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
-    """It names the file."""
-    with pytest.raises(ConfigurationError, match=r"none\.toml"):
+    """It names the file, and says how to name another."""
+    with pytest.raises(ConfigurationError, match=r"none\.toml: no such file; name yours with -c, or write one"):
         read(tmp_path / "none.toml")
