@@ -29,6 +29,11 @@ from panopticond.shared.clock import Clock
 
 GRACEFUL_SECONDS = 2.0
 HEADER_LIMIT_BYTES = 16 << 10
+SILENT_SECONDS = 120
+"""Real seconds after which a connection is given up whose client said nothing more; an answer under way is still sent.
+
+Idle ones go after half a minute; this is for what never counts as idle, as HTTP/2 opened and left.
+"""
 
 
 def application(root: Path, accounts: Accounts, mosapi: MosApi | None = None) -> Any:
@@ -73,7 +78,7 @@ class _Settings(hypercorn.Config):
         return context
 
 
-async def answer(config: Config, accounts: Accounts, handle: int) -> None:
+async def answer(config: Config, accounts: Accounts, handle: int, *, silent_seconds: int = SILENT_SECONDS) -> None:
     """Serve the published tree on a listening socket, by its descriptor, until cancelled."""
     settings = _Settings(accounts.certificates)
     settings.certfile, settings.keyfile = config.serve.certificate_file, config.serve.key_file
@@ -83,6 +88,7 @@ async def answer(config: Config, accounts: Accounts, handle: int) -> None:
     settings.graceful_timeout = GRACEFUL_SECONDS
     settings.h11_max_incomplete_size = settings.h2_max_header_list_size = HEADER_LIMIT_BYTES
     settings.keep_alive_timeout = 30.0
+    settings.read_timeout = silent_seconds
     settings.bind = [f"fd://{handle}"]
     app = application(Path(config.publish.root), accounts, _mosapi(config, accounts))
     await hypercorn.trio.serve(app, settings, shutdown_trigger=trio.sleep_forever, mode="asgi")

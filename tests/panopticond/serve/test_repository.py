@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import logging
+import socket
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,8 @@ import pytest
 import trio
 
 from panopticond.config import Account, Config, Publish, Serve, Tld
-from panopticond.serve.accounts import FAILURES_ALLOWED
+from panopticond.serve.accounts import FAILURES_ALLOWED, Accounts
+from panopticond.serve.app import answer
 from panopticond.serve.door import serve
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 from panopticond.snapshot.publish import publish_tld
@@ -230,3 +233,28 @@ async def test_headers_made_to_break_are_answered(client: Client) -> None:
     assert (await client.ask(FILE, cookie="a" * 100_000)).status == 431
     for date in ("\u00ff", "Thu, 01 Jan 99999 00:00:00 GMT", "never"):
         assert (await client.ask(FILE, if_modified_since=date)).status == 200
+
+
+async def test_silence_ends_a_connection_but_no_download(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """HTTP/2 opened and left is closed by the server; who reads a file after a long pause still gets all of it."""
+    await publish_tld(press(tmp_path / "root"), world(), TLD, TODAY, NOW)  # type: ignore[arg-type]
+    size = 16 << 20
+    (tmp_path / "root/zz/latest/records.sql").write_bytes(bytes(size))
+    bound = socket.create_server(("127.0.0.1", 0))
+    port = bound.getsockname()[1]
+    settings = config(tmp_path)
+    nursery.start_soon(partial(answer, settings, Accounts.of(settings.tld), bound.detach(), silent_seconds=1))
+    left = await trio.open_tcp_stream("127.0.0.1", port)
+    await left.send_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    paused = await trio.open_tcp_stream("127.0.0.1", port)
+    basic = base64.b64encode(b"zz-manager:right").decode()
+    lines = ["GET /zz/latest/records.sql HTTP/1.1", "host: localhost", f"authorization: Basic {basic}"]
+    await paused.send_all(("\r\n".join(lines) + "\r\n\r\n").encode())
+    with trio.fail_after(20):
+        async with left:
+            assert b"".join([chunk async for chunk in left])[3:4] == bytes([4])  # its SETTINGS, and then the end
+        data = b""
+        async with paused:
+            while len(data.partition(b"\r\n\r\n")[2]) < size and (chunk := await paused.receive_some(1 << 20)):
+                data += chunk
+    assert data.partition(b"\r\n\r\n")[2] == bytes(size)
