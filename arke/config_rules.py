@@ -21,6 +21,7 @@ from panopticond.shared.values import (
     proxy_fault,
     server_fault,
     socket_fault,
+    tld_fault,
     url_fault,
 )
 
@@ -85,7 +86,7 @@ def _values(config: Config) -> list[tuple[str, str | None, Rule]]:
 def _lists(config: Config) -> list[tuple[str, Iterable[str], Rule]]:
     recheck = config.recheck
     return [
-        ("tld", config.tlds, name_fault),
+        ("tld", config.tlds, tld_fault),
         ("shared_services", config.shared_services, name_fault),
         ("recheck.servers", recheck.servers, server_fault),
         ("recheck.roots", recheck.roots, server_fault),

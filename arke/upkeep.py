@@ -79,4 +79,4 @@ async def restore(config: Config, file: Path, *, replace: bool) -> None:
 def _sound(connection: apsw.Connection) -> None:
     """A ledger this software can use: its tables are there, and its schema is not newer."""
     refuse_newer(connection)
-    connection.execute("SELECT 1 FROM accepted, notices, queue, outbox LIMIT 1").fetchone()
+    connection.execute("SELECT 1 FROM accepted, cases, notices, queue, suppressed, outbox LIMIT 1").fetchone()

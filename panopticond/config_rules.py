@@ -26,6 +26,7 @@ from panopticond.shared.values import (
     resolver_fault,
     server_fault,
     socket_fault,
+    tld_fault,
     url_fault,
 )
 
@@ -191,7 +192,7 @@ def _check_values(config: Config) -> list[str]:
     for at, tld in enumerate(config.tld):
         path = f"tld[{at}]"
         lists += [
-            (f"{path}.names", tld.names, name_fault),
+            (f"{path}.names", tld.names, tld_fault),
             (f"{path}.suffixes", tld.suffixes, name_fault),
             (f"{path}.registry_zones", tld.registry_zones, name_fault),
             (f"{path}.shared_services", tld.shared_services, name_fault),
@@ -201,7 +202,7 @@ def _check_values(config: Config) -> list[str]:
             (f"{path}.hold_ip", tld.hold_ip, address_fault),
             (f"{path}.hold_page", tld.hold_page, _empty_fault),
         ]
-        values += [(f"{path}.name", tld.name, name_fault), (f"{path}.rdap.url", tld.rdap.url, url_fault)]
+        values += [(f"{path}.name", tld.name, tld_fault), (f"{path}.rdap.url", tld.rdap.url, url_fault)]
     values += [(f"vantage[{at}].control_uri", one.control_uri, url_fault) for at, one in enumerate(config.vantage)]
     values += [(f"feed[{at}].url", one.url, _feed_fault) for at, one in enumerate(config.feed)]
     single = [f"{path}: {fault}" for path, one, rule in values if one is not None and (fault := rule(one))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import zoneinfo
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -89,14 +90,23 @@ def configuration(
 
 def toml(data: Mapping[str, Any]) -> str:
     """``data`` as TOML: scalars and lists first, tables after, lists of tables last (toml.io)."""
-    lines = [f"{key} = {_value(value)}" for key, value in data.items() if not _is_table(value)]
+    lines = [f"{_key(key)} = {_value(value)}" for key, value in data.items() if not _is_table(value)]
     for key, value in data.items():
         if isinstance(value, Mapping):
-            lines += ["", f"[{key}]", *_body(value)]
+            lines += ["", f"[{_key(key)}]", *_body(value)]
         elif _is_table(value):
             for entry in value:
-                lines += ["", f"[[{key}]]", *_body(entry)]
+                lines += ["", f"[[{_key(key)}]]", *_body(entry)]
     return "\n".join(lines) + "\n"
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _text(key)
+
+
+def _text(value: str) -> str:
+    """A basic string: JSON's, but that TOML has no surrogate pairs and wants DEL escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _is_table(value: object) -> bool:
@@ -105,7 +115,7 @@ def _is_table(value: object) -> bool:
 
 
 def _body(table: Mapping[str, Any]) -> list[str]:
-    return [f"{key} = {_value(value)}" for key, value in table.items()]
+    return [f"{_key(key)} = {_value(value)}" for key, value in table.items()]
 
 
 def _value(value: Any) -> str:
@@ -114,7 +124,7 @@ def _value(value: Any) -> str:
     if isinstance(value, dt.datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_value(entry)}" for key, entry in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(key)} = {_value(entry)}" for key, entry in value.items()) + " }"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_value(entry) for entry in value) + "]"
-    return json.dumps(value)
+    return _text(value) if isinstance(value, str) else str(value)

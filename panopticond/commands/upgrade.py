@@ -19,7 +19,7 @@ from panopticond.premises import furnish, only_one
 from panopticond.shared.backup import pack, unpack
 from panopticond.shared.errors import StoreError
 from panopticond.store.interface import SURROGATES
-from panopticond.store.move import move
+from panopticond.store.move import TABLES, move
 from panopticond.store.opening import open_configured
 from panopticond.store.schema import MIGRATIONS
 from panopticond.store.sqlite import schema_of
@@ -88,9 +88,14 @@ def _embedded(config: Config, tool: str) -> Path:
 
 
 def _sound(connection: apsw.Connection) -> None:
-    if not schema_of(connection):
+    """A store this software can use: every table of its schema with its columns, and the secret behind its numbers."""
+    if not (schema := schema_of(connection)):
         raise StoreError("the database in the backup is empty")
-    connection.execute("SELECT 1 FROM indicator, observation, publication LIMIT 1").fetchone()
+    for table, columns in TABLES.items():
+        wanted = columns if schema == len(MIGRATIONS) else "1"  # a migration may bring an older store some of them
+        connection.execute(f"SELECT {wanted} FROM {table} LIMIT 1").fetchone()  # noqa: S608 - names of ours
+    if connection.execute("SELECT 1 FROM identity WHERE length(secret) > 0").fetchone() is None:
+        raise StoreError("the database in the backup lacks its own secret")
 
 
 def _schema(path: Path) -> int:

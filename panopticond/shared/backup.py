@@ -43,9 +43,19 @@ def pack(database: Path, keys: Sequence[Path], file: Path) -> None:
                         tar.add(path, path.name, filter=_private)
                 out.flush()
                 os.fsync(out.fileno())
-            whole.rename(file)
+            _place(whole, file)
     except (OSError, apsw.Error) as error:
         raise StoreError(f"{file}: the backup failed: {error}") from error
+
+
+def _place(whole: Path, file: Path) -> None:
+    """Give the finished backup its name, unless somebody else took it meanwhile."""
+    try:
+        os.link(whole, file)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        whole.rename(file)
 
 
 def pack_beside(database: Path, keys: Sequence[Path], word: str) -> Path:
@@ -68,7 +78,7 @@ def unpack(
     staged = {path.name: path.with_name(f".{path.name}.restored") for path in (database, *keys)}
     try:
         database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = _unpack(file, staged)
+        found = _unpack(file, staged, database.name)
         if database.name not in found or (needs_key and len(found) != len(staged)):
             raise StoreError(f"{file}: is no backup of this program: it lacks {', '.join(staged.keys() - found)}")
         _check(file, staged[database.name], sound)
@@ -86,14 +96,14 @@ def unpack(
                     path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _unpack(file: Path, staged: dict[str, Path]) -> set[str]:
+def _unpack(file: Path, staged: dict[str, Path], database: str) -> set[str]:
     """The members written beside their places; what else is in the tar is no backup of ours."""
     found = set[str]()
     with tarfile.open(file, "r:") as tar:
         for member in tar:
-            if not member.isreg() or member.name not in staged:
+            if not member.isreg() or member.name not in staged or member.name in found:
                 raise StoreError(f"{file}: is no backup of this program")
-            limit = LIMIT_BYTES if not found else KEY_LIMIT_BYTES
+            limit = LIMIT_BYTES if member.name == database else KEY_LIMIT_BYTES
             _write(staged[member.name], tar.extractfile(member) or io.BytesIO(), limit)
             found.add(member.name)
     return found
@@ -105,6 +115,9 @@ def _check(file: Path, database: Path, sound: Callable[[apsw.Connection], object
         whole = connection.execute("PRAGMA integrity_check").fetchone()
         if whole is None or whole[0] != "ok":
             raise StoreError(f"{file}: the database in it is damaged")
+        # ours have tables and indexes only: what runs by itself, or works out what it seems to hold, is a stranger's
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE type NOT IN ('table', 'index')").fetchone():
+            raise StoreError(f"{file}: the database in it belongs to another program")
         sound(connection)
     finally:
         connection.close()

@@ -7,6 +7,7 @@ unix(7)) and is logged. sd_notify follows sd_notify(3).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 REQUEST_LIMIT_BYTES = 64 << 10
 ANSWER_LIMIT_BYTES = 64 << 20
 REQUEST_SECONDS = 10.0
+CONNECTIONS = 64
+"""At once on one socket: whoever may ask may not use up the file descriptors that probes need."""
 Answer = Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
@@ -64,7 +67,8 @@ async def serve_control(
                     log.debug("a status client went away")
 
     try:
-        await trio.serve_listeners(handle, [listener], task_status=_Started(task_status))
+        few = _few(handle, b'{"error":"too many connections; ask again in a moment"}\n')
+        await trio.serve_listeners(few, [listener], task_status=_Started(task_status))
     finally:
         Path(path).unlink(missing_ok=True)
 
@@ -96,7 +100,30 @@ async def serve_metrics(
                     log.debug("a scraper went away")
 
     task_status.started(listeners[0].socket.getsockname()[1])
-    await trio.serve_listeners(handle, listeners)
+    busy = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    await trio.serve_listeners(_few(handle, busy), listeners)
+
+
+def _few(
+    handle: Callable[[trio.SocketStream], Awaitable[None]], busy: bytes
+) -> Callable[[trio.SocketStream], Awaitable[None]]:
+    """``handle`` for CONNECTIONS at once; one more hears ``busy`` and is closed."""
+    open_now = 0
+
+    async def bounded(stream: trio.SocketStream) -> None:
+        nonlocal open_now
+        if open_now >= CONNECTIONS:
+            with contextlib.suppress(trio.BrokenResourceError), trio.move_on_after(1.0):
+                await stream.send_all(busy)
+            await stream.aclose()
+            return
+        open_now += 1
+        try:
+            await handle(stream)
+        finally:
+            open_now -= 1
+
+    return bounded
 
 
 async def _first_line(stream: trio.SocketStream) -> bytes:

@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-VALUES_LIMIT = 5000
+VALUES_LIMIT = 50_000
 """Samples of one metric at most: labels are words of the configuration, and this is more than any has."""
 
 

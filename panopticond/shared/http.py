@@ -30,9 +30,14 @@ from panopticond.shared.errors import FetchError
 from panopticond.shared.otherclocks import OtherClocks
 
 # httpx has a command line, which brings click, rich and pygments where those happen to be installed: 5 MiB and 40 ms
-# that no daemon needs. None means "not there" to the import system (docs.python.org, sys.modules), and httpx minds not.
+# that no daemon needs. None means "not there" to the import system (docs.python.org, sys.modules), and httpx, which
+# only tries it, is imported without; afterwards the mark goes, and whoever wants that module in this process finds it.
+_LOADED = "httpx._main" in sys.modules
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 import httpx  # noqa: E402 - after the line above
+
+if not _LOADED:
+    del sys.modules["httpx._main"]
 
 REASONS = ("unreachable", "timeout", "tls", "too-large", "redirect-refused", "cut-short", "protocol", "unwritable")
 """unreachable: no connection; tls: the certificate or handshake; redirect-refused: to another origin, into a private

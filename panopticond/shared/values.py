@@ -21,6 +21,7 @@ from panopticond.shared.settings import read_secret
 
 _MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([A-Za-z0-9.-]{1,253})")
 _SERVER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
+_TLD = re.compile(r"[a-z0-9-]{2,63}")
 OTHERS = 0o077
 """The permission bits by which anybody but the owner reads a secret."""
 
@@ -79,6 +80,15 @@ def name_fault(text: str) -> str | None:
     name = ascii_name(text)
     if text.strip(".") != text or not well_formed(name) or name.rpartition(".")[2].isdigit():
         return f"{text!r} is no domain name, as com.zz"
+    return None
+
+
+def tld_fault(text: str) -> str | None:
+    """No top-level domain as snapshots, their repository and MoSAPI know them: one label of two characters or more."""
+    if fault := name_fault(text):
+        return fault
+    if _TLD.fullmatch(ascii_name(text)) is None:
+        return f"{text!r} is no top-level domain, as zz; a zone below one, as com.zz, belongs to its suffixes"
     return None
 
 

@@ -63,7 +63,9 @@ def schema_of(connection: apsw.Connection) -> int:
         return 0
     if "schema_version" not in tables:
         raise StoreError("the database belongs to another program; give [store] one of its own")
-    version = int(connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").get)
+    version = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").get
+    if not isinstance(version, int):
+        raise StoreError("the database belongs to another program; give [store] one of its own")
     if version > len(MIGRATIONS):
         raise StoreError(newer(version))
     return version

@@ -63,6 +63,8 @@ def test_toml_comes_back_as_it_went() -> None:
     """Texts with quotes and line ends, numbers, lists, tables in tables and lists of tables."""
     data = {
         "a": 'x"\\\n',
+        "far": "\U0001f600 \x7f \x01 é",
+        "a key. of one's own": {"first seen": {"%": 1}},
         "n": 1.5,
         "yes": True,
         "many": ["a", "b"],
@@ -80,6 +82,22 @@ def test_the_rdap_service_of_a_tld() -> None:
     assert rdap_of("zz", registry) == "https://z.example/"
     assert rdap_of("yy", registry) == "http://y.example/"
     assert rdap_of("aa", registry) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://z.example/\n[tld]",
+        "https://z.example/\x1b[2J",
+        "https://z example/",
+        "https://",
+        "https://\u202e.example/",
+    ],
+)
+def test_a_url_nobody_could_ask_is_no_rdap_service(url: str) -> None:
+    """What IANA's registry says is printed and written into the configuration: no line ends, no control characters."""
+    assert rdap_of("zz", json.dumps({"services": [[["zz"], [url]]]}).encode()) is None
+    assert rdap_of("z", json.dumps({"services": [["zz", ["https://z.example/"]]]}).encode()) is None
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import sys
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -192,3 +194,46 @@ def test_the_commands_say_what_they_did(tmp_path: Path, capsys: pytest.CaptureFi
     toml.write_text(toml.read_text().replace("[store]\n", '[store]\nurl = "postgresql://nobody@127.0.0.1:9/none"\n'))
     assert run(["backup", "-c", str(toml), str(tmp_path / "c.tar")]) == 1
     assert "pg_dump" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        "DROP TABLE incident",
+        "DELETE FROM identity",
+        "ALTER TABLE observation DROP COLUMN detail",
+        "CREATE TRIGGER t AFTER INSERT ON indicator BEGIN DELETE FROM indicator; END",
+        "CREATE VIEW v AS SELECT 1",
+        "DELETE FROM schema_version; DROP TABLE schema_version; CREATE TABLE schema_version (version TEXT); "
+        "INSERT INTO schema_version VALUES ('two')",
+    ],
+)
+async def test_a_store_that_is_not_ours_replaces_nothing(tmp_path: Path, spoilt: str) -> None:
+    """A backup whose database lacks something of ours, or does something of its own, is refused; ours stays."""
+    strange = config(tmp_path / "strange")
+    (tmp_path / "strange").mkdir()
+    async with await open_store(Path(strange.store.path)):
+        pass
+    connection = apsw.Connection(strange.store.path)
+    connection.execute(spoilt).fetchall()
+    connection.close()
+    await backup(strange, tmp_path / "b.tar")
+    async with await open_store(tmp_path / "store.db"):
+        pass
+    held = (tmp_path / "store.db").read_bytes()
+    with pytest.raises(StoreError):
+        await restore(config(tmp_path), tmp_path / "b.tar", replace=True)
+    assert (tmp_path / "store.db").read_bytes() == held
+    assert [path.name for path in tmp_path.glob(".*restored*")] == []
+
+
+def test_the_keys_of_a_backup_are_small_wherever_they_stand_in_it(tmp_path: Path) -> None:
+    """A key before the database, and one as large as a database, are told apart by name."""
+    with tarfile.open(tmp_path / "b.tar", "w") as tar:
+        for name in ("surrogates.key", "store.db"):
+            member = tarfile.TarInfo(name)
+            member.size = 8192
+            tar.addfile(member, io.BytesIO(bytes(8192)))
+    with pytest.raises(StoreError, match=r"surrogates\.key.*larger than 4096"):
+        trio.run(partial(restore, config(tmp_path), tmp_path / "b.tar", replace=True))
+    assert not (tmp_path / "surrogates.key").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import trio
 
-from panopticond.shared.control import ask, notify, serve_control, serve_metrics
+from panopticond.shared.control import CONNECTIONS, ask, notify, serve_control, serve_metrics
 from panopticond.shared.errors import ControlError
 
 
@@ -158,3 +159,30 @@ async def test_a_metrics_port_that_is_taken_is_one_sentence(nursery: trio.Nurser
     port = await nursery.start(serve_metrics, "127.0.0.1:0", _scraped)
     with pytest.raises(ControlError, match=r"^status\.metrics: cannot listen at 127\.0\.0\.1:\d+: "):
         await serve_metrics(f"127.0.0.1:{port}", _scraped)
+
+
+async def test_a_flood_of_connections_leaves_descriptors_to_the_probes(path: str) -> None:
+    """Beyond the limit a connection is told so and closed; once one of the others ends there is room again."""
+    async with contextlib.AsyncExitStack() as held:
+        slow = [await held.enter_async_context(await trio.open_unix_socket(path)) for _ in range(CONNECTIONS)]
+        for stream in slow:  # each is served before the next comes
+            await stream.send_all(b'{"do":"a"}\n')
+            await stream.receive_some(100)
+        assert "too many connections" in (await ask(path, {"do": "status"}))["error"]
+        await slow[0].send_eof()
+        assert await slow[0].receive_some(100) == b""
+        with trio.fail_after(5):
+            while "error" in await ask(path, {"do": "status"}):
+                await trio.lowlevel.checkpoint()
+
+
+async def test_a_flood_of_scrapers_hears_503(nursery: trio.Nursery) -> None:
+    """On the port too, and a scraper that comes after them is served."""
+    port = await nursery.start(serve_metrics, "127.0.0.1:0", _answer)
+    slow = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(CONNECTIONS)]
+    async with await trio.open_tcp_stream("127.0.0.1", port) as late:
+        assert (await late.receive_some(1000)).startswith(b"HTTP/1.1 503 ")
+    for stream in slow:
+        await stream.send_all(b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert (await stream.receive_some(1000)).startswith(b"HTTP/1.1 200 ")
+        await stream.aclose()

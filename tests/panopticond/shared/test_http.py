@@ -7,6 +7,8 @@ import gzip
 import io
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -220,3 +222,13 @@ async def test_a_full_disk_is_a_word_of_its_own(nursery: trio.Nursery) -> None:
 def test_where_a_foreign_redirect_may_not_lead(host: str, inward: bool) -> None:
     """An address of a private network, however written, is no place a public server may send a reader to."""
     assert is_inward(host) is inward
+
+
+def test_the_client_comes_without_its_command_line() -> None:
+    """No click, no rich; yet nothing of the import system is left changed, and httpx's other parts are there."""
+    lines = (
+        "import sys, panopticond.shared.http, httpx; "
+        "assert not {'click', 'rich', 'pygments'} & set(sys.modules); "
+        "assert 'httpx._main' not in sys.modules; assert httpx.AsyncClient and callable(httpx.main)"
+    )
+    subprocess.run([sys.executable, "-c", lines], check=True, timeout=60)
