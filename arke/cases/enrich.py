@@ -33,7 +33,8 @@ RETRY_AFTER_LIMIT_SECONDS = 30.0
 QUIET_SECONDS = 60.0  # real, after a 429 that names no pause; for what can wait
 CSV_LIMIT_BYTES = 64 << 20
 _AGAIN = frozenset({"rate-limited", "server-error", "unreachable", "timeout", "tls", "cut-short", "protocol"})
-TRANSIENT = frozenset(f"rdap-{word}" for word in (*_AGAIN, "unauthorised", "refused", "redirect-refused"))
+_NO_ANSWER = ("not-json", "other-object", "too-large", "too-deep", "unexpected-status")  # a web page, a loop ...
+TRANSIENT = frozenset(f"rdap-{word}" for word in (*_AGAIN, *_NO_ANSWER, "unauthorised", "refused", "redirect-refused"))
 """Problems that say nothing of the domain: the case stays due and is tried again."""
 _ROLES = frozenset(get_args(Role)) - {"manager"}
 _NO_ADDRESS_WORDS = ("redacted", "please query", "data protected", "not disclosed", "withheld for privacy")
