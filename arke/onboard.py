@@ -8,6 +8,7 @@ that a person should see, and, where the operator's records are named, every not
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from panopticond.shared.bootstrap import find_rdap
 from panopticond.shared.clock import Clock
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 from panopticond.shared.http import Http
+from panopticond.shared.names import ascii_name
 from panopticond.shared.settings import read_json
 from panopticond.shared.typed import program
 from panopticond.shared.zone import read_zone
@@ -34,7 +36,9 @@ OWN = ("tld", "keys", "records", "zone", "transfer", "state", "status", "dry_run
 
 async def onboard(tld: str, key: str, zone: Path, records: str | None, out: Path, like: Path | None) -> None:
     """Write, look, and say what to do next; PanopticonError leaves no configuration behind that cannot be used."""
-    name, out = tld.lower().strip("."), out.absolute()
+    name, out = ascii_name(tld), out.absolute()
+    if not str(out).isprintable():
+        raise ConfigurationError([f"--out: {str(out)!r}: holds what no configuration can, or no terminal shows"])
     if (out / CONFIG).exists():
         raise PanopticonError(f"{out / CONFIG}: is there already; give another --out, or begin with arke check-config")
     held = await trio.to_thread.run_sync(read_zone, zone)
@@ -107,9 +111,9 @@ def _write(out: Path, found: Mapping[str, Any]) -> Path:
 
 def _next(path: Path, nobody: bool, records: str | None) -> None:
     print(f"\nconfiguration: {path}")
-    command = program("arke")
-    print(f"start:         {command} run -c {path}      (writes drafts; sends nothing while dry_run is on)")
-    print(f"watch:         {command} status -c {path}")
+    command, typed = program("arke"), shlex.quote(str(path))
+    print(f"start:         {command} run -c {typed}      (writes drafts; sends nothing while dry_run is on)")
+    print(f"watch:         {command} status -c {typed}")
     if records is None:
         print("to be named:   records, the operator's URL, and account, how it lets you in")
     if nobody:

@@ -11,6 +11,7 @@ import contextlib
 import datetime as dt
 import os
 import secrets
+import shlex
 import shutil
 import socket
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from pathlib import Path
 import trio
 
 from panopticond.commands.check_config import checked
-from panopticond.commands.keys import generate_keys
+from panopticond.commands.keys import generate_keys, public_key
 from panopticond.config import Config
 from panopticond.feeds.catalogue import FeedSpec
 from panopticond.feeds.visit import visit
@@ -30,10 +31,11 @@ from panopticond.shared.bootstrap import find_rdap
 from panopticond.shared.clock import Clock
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 from panopticond.shared.http import Http
+from panopticond.shared.names import ascii_name
 from panopticond.shared.settings import read_toml
 from panopticond.shared.snapshot import REPORT_HTML
 from panopticond.shared.typed import program
-from panopticond.shared.values import name_fault
+from panopticond.shared.values import tld_fault
 from panopticond.snapshot.press import press
 from panopticond.snapshot.publish import publish_tld
 from panopticond.wiring import USER_AGENT, Parts, assemble
@@ -47,20 +49,23 @@ Show = Callable[[str], object]
 
 async def onboard(tld: str, out: Path, surroundings: Path | None, show: Show) -> int:
     """Write, look, publish, and say what to do next. 1 when not one feed answered: the report then only says that."""
-    name = tld.lower().strip(".")
-    if fault := name_fault(name):
-        raise ConfigurationError([f"TLD: {fault}"])
+    name = ascii_name(tld)
+    problems = [f"TLD: {fault}"] if (fault := tld_fault(name)) else []
+    if not str(out.absolute()).isprintable():
+        problems.append(f"--out: {str(out.absolute())!r}: holds what no configuration can, or no terminal shows")
+    if problems:
+        raise ConfigurationError(problems)
     config = await _write(name, out.absolute(), surroundings, show)
     furnish(config)
     with only_one(config):
         worked = await _first_report(config, name, out.absolute(), show)
     path = out.absolute() / CONFIG
-    key = (out.absolute() / "panopticon.pub").read_text(encoding="ascii").splitlines()[-1]
+    key = public_key(out.absolute() / "panopticon.key")
     show("")
     show(f"configuration: {path}")
     command = program("panopticond")
-    show(f"start:         {command} run -c {path}")
-    show(f"watch:         {command} status --socket {config.status.socket}")
+    show(f"start:         {command} run -c {shlex.quote(str(path))}")
+    show(f"watch:         {command} status --socket {shlex.quote(config.status.socket)}")
     show(f"give the registry of .{name}, by a second way, this key: {key}")
     show(f"and its password for account {name}: it stands in {out.absolute() / 'secrets' / name}")
     show(f"what it fetches: http://{config.serve.bind}/{name}/latest/records.sql, once the daemon runs; to let others")
@@ -87,9 +92,10 @@ async def _write(name: str, out: Path, surroundings: Path | None, show: Show) ->
         if not (out / "panopticon.key").exists():
             generate_keys(out / "panopticon.key")
         secret = out / "secrets" / name
-        handle = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(24) + "\n")
+        if not secret.exists():  # one of an earlier attempt may be in somebody's hands already
+            handle = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(secrets.token_urlsafe(24) + "\n")
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise PanopticonError(f"{out}: cannot be written: {error.strerror}; give another --out") from error

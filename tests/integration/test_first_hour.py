@@ -173,7 +173,42 @@ def test_no_feed_answers(tmp_path: Path) -> None:
     assert (tmp_path / "p" / "first-report.html").is_file()
     assert run("panopticond", "check-config", "-c", str(tmp_path / "p" / "panopticond.toml")).returncode == 0
     assert time.monotonic() - began < 100
-    wrong = run("panopticond", "onboard", "no such tld", "--out", str(tmp_path / "q"), check=False)
+
+
+@pytest.mark.parametrize(
+    ("tld", "folder", "word"),
+    [
+        ("no such tld", "q", "TLD: "),
+        ("com.zz", "q", "TLD: "),
+        ("../zz", "q", "TLD: "),
+        ("zz", "q\n[tld]", "--out: "),
+        ("zz", "q\udcff", "--out: "),
+    ],
+)
+def test_what_no_configuration_can_hold_is_refused(tmp_path: Path, tld: str, folder: str, word: str) -> None:
+    """No TLD, or a directory whose name would break the file or the terminal: one sentence, and nothing written."""
+    wrong = run("panopticond", "onboard", tld, "--out", str(tmp_path / folder), check=False)
     assert wrong.returncode == 2
-    assert "TLD: " in wrong.stderr
-    assert not (tmp_path / "q").exists()
+    assert word in wrong.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_in_its_own_script_and_what_is_there_already(tmp_path: Path) -> None:
+    """A U-label is its A-label everywhere; a key and a password that were handed out stay what they are."""
+    like = tmp_path / "like.toml"
+    like.write_text(
+        'lab = true\n[[vantage]]\nname = "a"\ncountry = "NZ"\n[[vantage]]\nname = "b"\ncountry = "DE"\n'
+        '[dns]\nroots = ["127.0.0.1:9"]\n[tranco]\nenabled = false\n[quad9]\nfiltered = ["127.0.0.1:9"]\nunfiltered = ["127.0.0.1:9"]\n'
+    )
+    out = tmp_path / "a b'\U0001f600"
+    (out / "secrets").mkdir(parents=True)
+    (out / "secrets" / "xn--p1ai").write_text("handed out\n")
+    (out / "secrets" / "xn--p1ai").chmod(0o600)
+    done = run("panopticond", "onboard", "\u0440\u0444", "--out", str(out), "--like", str(like), check=False)
+    assert done.returncode == 1, done.stderr  # no feed to answer
+    assert "key: RW" in done.stdout
+    assert (out / "secrets" / "xn--p1ai").read_text() == "handed out\n"
+    assert (out / "repository" / "xn--p1ai" / "latest" / "records.sql").is_file()
+    start = re.search(r"^start: +(\S.*)$", done.stdout, re.MULTILINE)
+    assert start is not None
+    assert shlex.split(start[1])[-1] == str(out / "panopticond.toml")
