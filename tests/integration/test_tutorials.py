@@ -19,10 +19,8 @@ PATIENCE_SECONDS = 60.0
 
 def blocks(name: str) -> list[str]:
     """The commands of each console block of a tutorial."""
-    found = re.findall(r"^```console\n(.*?)^```", (TUTORIALS / name).read_text(), re.MULTILINE | re.DOTALL)
-    texts = [
-        "\n".join(line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")) for block in found
-    ]
+    found = re.findall(r"^ *```console\n(.*?)^ *```", (TUTORIALS / name).read_text(), re.MULTILINE | re.DOTALL)
+    texts = ["\n".join(re.findall(r"^ *\$ (.*)$", block, re.MULTILINE)) for block in found]
     assert all(texts)
     return texts
 
@@ -100,9 +98,10 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
 
 
 def test_the_tutorials_hold_word_for_word(folder: Folder) -> None:
-    """The operator's, the registry administrator's on what it left, and the manager's on that in the demo's place."""
+    """The operator's, the registry administrator's on what it left, and the two about the demo on that in its place."""
     said = {block: folder.follow(block) for block in blocks("operator.md")}
     assert "first report:" in said[ONBOARD]
+    assert ": confirmed" in "".join(said.values())
     text = "\n".join(said.values())
     assert "state: " in text
     assert "panopticond 0" in text
@@ -112,6 +111,7 @@ def test_the_tutorials_hold_word_for_word(folder: Folder) -> None:
     assert "cases have notices due" in text
     assert "[.zz abuse] " in text
     assert "sends nothing (drafts only)" in text
+    assert "1: approved" in text
     assert '"name": "paypa1", "decision": "hold"' in text
     assert folder.end() == [0, 0, 0]
     demo = folder.path / "demo-out"
@@ -122,3 +122,14 @@ def test_the_tutorials_hold_word_for_word(folder: Folder) -> None:
     assert first == "make demo"
     text = "\n".join(folder.follow(block) for block in rest)
     assert ".eml" in text
+    (demo / "panopticond.toml").symlink_to(folder.path / "operator" / "panopticond.toml")
+    (demo / "keys").symlink_to(folder.path / "operator")
+    with (demo / "review.csv").open("w") as file:
+        file.write("name,unicode\n")
+    first, *rest = blocks("the-demo-by-hand.md")
+    assert first == "make demo"
+    text = "\n".join(folder.follow(block) for block in rest)
+    assert "good: .zz snapshot 20" in text
+    assert "state: " in text
+    assert re.search(r"^active\|\d+$", text, re.MULTILINE)
+    assert "[.zz abuse] " in text
