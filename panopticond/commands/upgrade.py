@@ -18,6 +18,7 @@ from panopticond.config import Config
 from panopticond.premises import furnish, only_one
 from panopticond.shared.backup import pack, unpack
 from panopticond.shared.errors import StoreError
+from panopticond.shared.keyfile import own_key
 from panopticond.store.interface import SURROGATES
 from panopticond.store.move import TABLES, move
 from panopticond.store.opening import open_configured
@@ -54,7 +55,10 @@ async def _move(config: Config, source: Path, say: Callable[[str], None]) -> str
     if not source.is_file():
         raise StoreError(f"{source}: there is no store to move")
     beside = source.with_name(SURROGATES)
-    key = beside.read_bytes() if beside.is_file() else None
+    try:
+        key = own_key(beside) if beside.is_file() else None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{beside}: the surrogates' key cannot be read, or is none; restore or remove it") from error
     embedded = msgspec.structs.replace(config.store, url=None, password_file=None, path=str(source))
     with only_one(msgspec.structs.replace(config, store=embedded)):
         async with await open_configured(config.store) as store:

@@ -289,6 +289,10 @@ async def open_postgres(
     url: str, password_file: str | None = None, *, patience_seconds: float = PATIENCE_SECONDS
 ) -> PostgresStore:
     """Open the database at ``url`` and bring its tables up to date; StoreError when it cannot be used."""
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:  # its sentence ends with what was given
+        raise StoreError(f"store.url: {_first_line(error).partition(': ')[0]}; mend [store] url") from error
     engine = PostgresEngine(url, password_file, patience_seconds=patience_seconds)
     try:
         await engine.transact(migrate)

@@ -62,6 +62,7 @@ FIRES_AND_NOT: dict[str, tuple[str, str]] = {
         'panopticond_component_up{component="Quad9"} 0',
         'panopticond_component_up{component="Quad9"} 1',
     ),
+    "PanopticondDatabaseAway": ("panopticond_database_up 0", "panopticond_database_up 1"),
     "PanopticondSnapshotLate": (
         f'panopticond_snapshot_issued_timestamp_seconds{{tld="zz"}} {NOW - 100_000}',
         f'panopticond_snapshot_issued_timestamp_seconds{{tld="zz"}} {NOW - 86_400}',

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 import trio
 
@@ -237,3 +238,22 @@ def test_the_keys_of_a_backup_are_small_wherever_they_stand_in_it(tmp_path: Path
     with pytest.raises(StoreError, match=r"surrogates\.key.*larger than 4096"):
         trio.run(partial(restore, config(tmp_path), tmp_path / "b.tar", replace=True))
     assert not (tmp_path / "surrogates.key").exists()
+
+
+async def test_a_store_is_not_moved_without_the_key_beside_it(tmp_path: Path) -> None:
+    """What stands where the surrogates' key should be must be one, or published surrogates would all change."""
+    first_store(tmp_path / "store.db")
+    (tmp_path / "surrogates.key").write_bytes(b"x" * 7)
+    shared = StoreSettings(url="postgresql://p@127.0.0.1:9/p")
+    with pytest.raises(StoreError, match="surrogates' key"):
+        await migrate(msgspec.structs.replace(config(tmp_path), store=shared), tmp_path / "store.db")
+
+
+@pytest.mark.parametrize("rest", ["[::1/p", "127.0.0.1/p?nonsense=geheim", "127.0.0.1:9/%zz"])
+async def test_a_database_url_libpq_cannot_read_is_one_sentence(tmp_path: Path, rest: str) -> None:
+    """Told at once, and what was given is not repeated."""
+    shared = StoreSettings(url=f"postgresql://{rest}")
+    with pytest.raises(StoreError, match=r"^store\.url: ") as raised:
+        await migrate(msgspec.structs.replace(config(tmp_path), store=shared))
+    assert rest not in str(raised.value)
+    assert "geheim" not in str(raised.value)
