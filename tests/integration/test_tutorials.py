@@ -131,5 +131,5 @@ def test_the_tutorials_hold_word_for_word(folder: Folder) -> None:
     text = "\n".join(folder.follow(block) for block in rest)
     assert "good: .zz snapshot 20" in text
     assert "state: " in text
-    assert re.search(r"^active\|\d+$", text, re.MULTILINE)
+    assert re.search(r"^\('active', \d+\)$", text, re.MULTILINE)
     assert "[.zz abuse] " in text
