@@ -71,29 +71,29 @@ def _run_async(work: Callable[..., Awaitable[None]], *arguments: object) -> None
 
 
 def _run(options: argparse.Namespace) -> None:
-    from arke import commands
+    from arke.commands import everyday
     from arke.main import run
 
-    _run_async(run, commands.checked(options.config))
+    _run_async(run, everyday.checked(options.config))
 
 
 def _once(options: argparse.Namespace) -> None:
-    from arke import commands
+    from arke.commands import everyday
     from arke.main import once
 
-    _run_async(once, commands.checked(options.config))
+    _run_async(once, everyday.checked(options.config))
 
 
 def _check_config(options: argparse.Namespace) -> None:
-    from arke import commands
+    from arke.commands import everyday
 
-    commands.check_config(options.config)
+    everyday.check_config(options.config)
 
 
 def _onboard(options: argparse.Namespace) -> None:
     import trio
 
-    from arke.onboard import onboard
+    from arke.commands.onboard import onboard
 
     logging.getLogger("arke.cases").setLevel(logging.WARNING)  # as in preview, which it ends with
 
@@ -102,17 +102,17 @@ def _onboard(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from arke import commands
+    from arke.commands import everyday
 
     socket = options.socket or config.read(options.config).status.socket
-    _run_async(functools.partial(commands.status, socket, as_json=options.json, watch=options.watch))
+    _run_async(functools.partial(everyday.status, socket, as_json=options.json, watch=options.watch))
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from arke import commands
+    from arke.commands import everyday
 
     settings = _optional(options)
-    _run_async(commands.verify, options.where, options.key, options.tld, settings)
+    _run_async(everyday.verify, options.where, options.key, options.tld, settings)
 
 
 def _optional(options: argparse.Namespace) -> config.Config | None:
@@ -133,25 +133,25 @@ def _screen(options: argparse.Namespace) -> None:
 
 
 def _preview(options: argparse.Namespace) -> None:
-    from arke import commands
+    from arke.commands import everyday
 
     logging.getLogger("arke.cases").setLevel(logging.WARNING)  # what becomes of each case is said in sentences below
     settings = config.read(options.config)
-    _run_async(commands.preview_command, settings, options.out or Path(settings.state) / "preview")
+    _run_async(everyday.preview_command, settings, options.out or Path(settings.state) / "preview")
 
 
 def _queue(options: argparse.Namespace) -> None:
-    from arke import commands
+    from arke.commands import everyday
 
     settings = config.read(options.config)
     if options.word == "list":
-        _run_async(functools.partial(commands.queue_list, settings, as_json=options.json))
+        _run_async(functools.partial(everyday.queue_list, settings, as_json=options.json))
     else:
-        _run_async(commands.queue_decide, settings, options.id, options.word)
+        _run_async(everyday.queue_decide, settings, options.id, options.word)
 
 
 def _mosapi(options: argparse.Namespace) -> None:
-    from arke import icann
+    from arke.commands import icann
 
     settings = config.read(options.config)
     if options.word == "pull":
@@ -161,7 +161,7 @@ def _mosapi(options: argparse.Namespace) -> None:
 
 
 def _reconcile(options: argparse.Namespace) -> None:
-    from arke import icann
+    from arke.commands import icann
 
     settings = config.read(options.config)
     asked = functools.partial(icann.reconcile, settings, options.date, as_json=options.json, dns=not options.no_dns)
@@ -169,14 +169,14 @@ def _reconcile(options: argparse.Namespace) -> None:
 
 
 def _forget(options: argparse.Namespace) -> None:
-    from arke import upkeep
+    from arke.commands import upkeep
 
     settings = config.read(options.config)
     _run_async(functools.partial(upkeep.forget, settings, options.what, objection=options.objection))
 
 
 def _bounce(options: argparse.Namespace) -> None:
-    from arke import upkeep
+    from arke.commands import upkeep
     from arke.mail.bounce import SIZE_LIMIT_BYTES
 
     message = sys.stdin.buffer.read(SIZE_LIMIT_BYTES + 1)
@@ -184,20 +184,20 @@ def _bounce(options: argparse.Namespace) -> None:
 
 
 def _backup(options: argparse.Namespace) -> None:
-    from arke import upkeep
+    from arke.commands import upkeep
 
     _run_async(upkeep.backup, config.read(options.config), options.file)
 
 
 def _restore(options: argparse.Namespace) -> None:
-    from arke import upkeep
+    from arke.commands import upkeep
 
     settings = config.read(options.config)
     _run_async(functools.partial(upkeep.restore, settings, options.file, replace=options.replace))
 
 
 def _review(options: argparse.Namespace) -> None:
-    from arke import review
+    from arke.screening import review
 
     settings = config.read(options.config)
     if options.word == "list":

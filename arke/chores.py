@@ -18,9 +18,9 @@ from arke.desk import Desk
 from arke.effects import record_fixes
 from arke.letters import write_letters
 from arke.mail.intake import look_into
-from arke.registrations import learn, remembered
-from arke.review import review_path, summaries, write_review
 from arke.rooms import intake_of
+from arke.screening.registrations import learn, remembered
+from arke.screening.review import review_path, summaries, write_review
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.settings import seconds
 

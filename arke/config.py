@@ -16,7 +16,7 @@ import msgspec
 
 from arke.config_rules import check_values
 from arke.model import Role
-from arke.screening import Screen, screen_faults
+from arke.screening.settings import Screen, screen_faults
 from panopticond.shared.clock import Clock, ClockSettings
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import Delay, Duration, convert, read_json, seconds

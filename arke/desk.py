@@ -13,11 +13,11 @@ import trio
 
 from arke.cases.ledger import DECISIONS
 from arke.cases.match import Matched
-from arke.counter import Counter
+from arke.commands.statuspage import wrong
 from arke.metrics import metrics
-from arke.review import Draft
 from arke.rooms import Rooms
-from arke.statuspage import wrong
+from arke.screening.counter import Counter
+from arke.screening.review import Draft
 from arke.watch import Snapshot
 from panopticond import __version__
 from panopticond.shared.clock import rfc3339

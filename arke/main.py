@@ -31,9 +31,9 @@ from arke.mail.intake import look_into
 from arke.mail.outbox import Sent
 from arke.mail.smtp import Mailer, Reply
 from arke.model import Notice
-from arke.registrations import remembered
-from arke.review import draft_review, write_review
 from arke.rooms import Rooms, intake_of, open_rooms
+from arke.screening.registrations import remembered
+from arke.screening.review import draft_review, write_review
 from panopticond.shared.control import notify, serve_control, serve_metrics
 from panopticond.shared.errors import PanopticonError, RefusedError, StoreError
 from panopticond.shared.settings import seconds

@@ -1,7 +1,8 @@
 """``arke scan`` and ``arke screen``: the commands over names and zones that no feed has reported yet.
 
 The command lines, files and output; :mod:`panopticond.shared.ranking` makes the review list of a zone,
-:mod:`arke.opinion` the opinion on one name. Neither needs a configuration, and the registry decides (design section 5).
+:mod:`arke.screening.opinion` the opinion on one name. Neither needs a configuration, and the registry decides
+(design section 5).
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from arke.lists import Watched, known_dga, labels_of, owners_of, registration_days, watched
-from arke.opinion import read_policy, screen_name
-from arke.popular import POPULAR_TOP, popular_argument
+from arke.screening.lists import Watched, known_dga, labels_of, owners_of, registration_days, watched
+from arke.screening.opinion import read_policy, screen_name
+from arke.screening.popular import POPULAR_TOP, popular_argument
 from panopticond.shared.clock import Clock
 from panopticond.shared.dga import Model
 from panopticond.shared.errors import ConfigurationError

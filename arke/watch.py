@@ -20,12 +20,12 @@ from typing import Any
 import msgspec
 import trio
 
-from arke import transfer
 from arke.cases.ledger import Ledger
 from arke.cases.needed import needed
 from arke.config import Transfer
 from arke.pins import pin, pinned
-from arke.zonecopy import Copy
+from arke.zone import transfer
+from arke.zone.zonecopy import Copy
 from panopticond.shared.errors import FetchError, PanopticonError, RefusedError
 from panopticond.shared.http import Http, Response
 from panopticond.shared.minisign import SIGNATURE_LIMIT, PublicKey

@@ -22,7 +22,7 @@ import trio
 
 from panopticond.config import Config
 from panopticond.feeds.follow import follow
-from panopticond.mistrial import netted
+from panopticond.judge.mistrial import netted
 from panopticond.report.post import Alarm, mail_reports
 from panopticond.schedule import Bell, Checked, Duty, probe_due
 from panopticond.serve.door import serve
@@ -31,10 +31,10 @@ from panopticond.shared.settings import seconds
 from panopticond.shared.watchdog import feed_watchdog
 from panopticond.snapshot.press import press
 from panopticond.snapshot.publish import publish_daily
-from panopticond.status import Health, status
+from panopticond.status.answer import Health, status
+from panopticond.status.vitals import Vitals
 from panopticond.store.interface import Watch
 from panopticond.upkeep import refresh_tranco, thin_history, watch_resolvers
-from panopticond.vitals import Vitals
 from panopticond.wiring import Parts, assemble
 from panopticond.zonelist import watch_zone
 

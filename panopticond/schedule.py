@@ -3,7 +3,7 @@
 Between the window (what is due) and the store (what was seen). A slot is taken first and then the longest due
 indicator, so that under load the order stays by deadline and nothing is queued twice. A round is recorded whole or not
 at all: cancelled in the middle it is lost, and only it. What the judge raises costs one verdict
-(:mod:`panopticond.mistrial`); a store that refuses is waited for.
+(:mod:`panopticond.judge.mistrial`); a store that refuses is waited for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any, Protocol
 import msgspec
 import trio
 
-from panopticond.components import unchecked
 from panopticond.judge.listing import listing_of as judge_listing
 from panopticond.judge.registration import began, since_registration
 from panopticond.judge.verdict import CONTENT_SPREAD, Listing
@@ -24,6 +23,7 @@ from panopticond.model import Absence, DomainRecord, Observation, Round, Scope, 
 from panopticond.probe.owner import regrouped
 from panopticond.probe.round import Extras
 from panopticond.shared.errors import StoreError
+from panopticond.status.components import unchecked
 from panopticond.store.interface import LeaseLostError, Standing
 from panopticond.window import Window, worth_asking
 

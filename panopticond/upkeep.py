@@ -9,7 +9,7 @@ import trio
 
 from panopticond.shared.errors import StoreError
 from panopticond.shared.settings import seconds
-from panopticond.status import Health
+from panopticond.status.answer import Health
 from panopticond.wiring import Parts
 
 SELF_TEST_SECONDS = 3600.0

@@ -24,8 +24,8 @@ import heapq
 import math
 from collections.abc import Iterator
 
-from panopticond.coverage import Coverage, Tally
 from panopticond.model import Verdict
+from panopticond.status.coverage import Coverage, Tally
 from panopticond.store.interface import Watch
 
 ASK_NO_MORE_AFTER = dt.timedelta(days=90)

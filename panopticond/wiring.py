@@ -17,9 +17,10 @@ import msgspec
 from panopticond import __version__
 from panopticond.config import Config, Tld, tlds
 from panopticond.feeds.catalogue import FeedSpec, resolve
+from panopticond.fleet.sharing import Sharing, sharing
 from panopticond.judge.listing import listing_of
+from panopticond.judge.mistrial import Mistrials
 from panopticond.judge.verdict import Listing, judge
-from panopticond.mistrial import Mistrials
 from panopticond.model import Absence, Round, Subject, Verdict
 from panopticond.probe.delegation import Delegations, ZonePolicy
 from panopticond.probe.dnsclient import DnsClient
@@ -37,7 +38,6 @@ from panopticond.shared.clock import Clock
 from panopticond.shared.http import Http
 from panopticond.shared.names import Names, TldPolicy, zones_of
 from panopticond.shared.settings import seconds
-from panopticond.sharing import Sharing, sharing
 from panopticond.snapshot.licences import FeedFacts
 from panopticond.snapshot.publish import Today
 from panopticond.store.interface import Standing

@@ -41,7 +41,7 @@ def words_asked(path: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("name", "path"),
-    [("panopticond-status-socket", "panopticond/status.py"), ("arke-status-socket", "arke/desk.py")],
+    [("panopticond-status-socket", "panopticond/status/answer.py"), ("arke-status-socket", "arke/desk.py")],
 )
 def test_the_status_sockets_requests_are_those_of_their_pages(name: str, path: str) -> None:
     """A row for each request the daemon answers, and none for another; each key of `status` has one row."""
@@ -71,7 +71,7 @@ def gathered(path: str, function: str) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "path", "function"),
     [
-        ("panopticond-status-socket", "panopticond/status.py", "gather"),
+        ("panopticond-status-socket", "panopticond/status/answer.py", "gather"),
         ("arke-status-socket", "arke/desk.py", "status"),
     ],
 )

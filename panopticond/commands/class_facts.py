@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from panopticond.config import Config, tlds
 from panopticond.judge.fingerprint import same_page
+from panopticond.judge.mistrial import Mistrials
 from panopticond.judge.resemblance import GENERATED_FROM, Resemblance, generated_score
 from panopticond.judge.verdict import judge
-from panopticond.mistrial import Mistrials
 from panopticond.model import DomainRecord, Verdict
 from panopticond.shared.clock import rfc3339
 from panopticond.snapshot.conclude import classes

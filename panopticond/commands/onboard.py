@@ -20,11 +20,11 @@ from pathlib import Path
 import trio
 
 from panopticond.commands.check_config import checked
+from panopticond.commands.first_configuration import configuration, time_zone
 from panopticond.commands.keys import generate_keys, public_key
 from panopticond.config import Config
 from panopticond.feeds.catalogue import FeedSpec
 from panopticond.feeds.visit import visit
-from panopticond.onboarding import configuration, time_zone
 from panopticond.premises import furnish, only_one
 from panopticond.schedule import Duty, check_once
 from panopticond.shared.bootstrap import find_rdap

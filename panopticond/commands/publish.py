@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from panopticond.config import Config
-from panopticond.mistrial import netted
+from panopticond.judge.mistrial import netted
 from panopticond.shared.errors import ConfigurationError
 from panopticond.snapshot.press import press
 from panopticond.snapshot.publish import publish_tld

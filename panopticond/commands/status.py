@@ -9,7 +9,7 @@ import trio
 
 from panopticond.shared.control import ask
 from panopticond.shared.errors import ControlError
-from panopticond.statuspage import page
+from panopticond.status.page import page
 
 WATCH_SECONDS = 2.0
 CLEAR = "\x1b[H\x1b[2J"

@@ -26,7 +26,7 @@ HOST_UNLISTED_REVIEW = dt.timedelta(days=30)
 VALIDATION_WINDOW = dt.timedelta(hours=24)
 POPULAR_RANK = 100_000
 COULD_NOT_JUDGE = "could-not-judge"
-"""The rule of a verdict that a bug of ours prevented: see :mod:`panopticond.mistrial`."""
+"""The rule of a verdict that a bug of ours prevented: see :mod:`panopticond.judge.mistrial`."""
 GONE_STATES: frozenset[State] = frozenset({"mitigated-dns", "changed", "mitigated-content", "unreachable"})
 
 

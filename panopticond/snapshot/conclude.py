@@ -27,7 +27,7 @@ from panopticond.snapshot.licences import FeedFacts, Veil
 from panopticond.snapshot.rows import Judged, Known
 
 Assess = Callable[[str, Callable[[], Classification]], Classification]
-"""Makes the class of a domain by calling what it is given; :meth:`panopticond.mistrial.Mistrials.assess` with a net."""
+"""Makes the class of a domain by calling what it is given; :meth:`.Mistrials.assess` with a net."""
 
 
 def unguarded(_: str, assessed: Callable[[], Classification]) -> Classification:

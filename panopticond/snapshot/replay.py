@@ -17,8 +17,8 @@ from typing import Any, cast
 import msgspec
 
 from panopticond.judge.listing import listing_of
+from panopticond.judge.mistrial import Mistrials
 from panopticond.judge.verdict import judge
-from panopticond.mistrial import Mistrials
 from panopticond.model import Absence, Observation, Round, Scope, Sighting, Subject, Threat
 from panopticond.shared.clock import parse_rfc3339
 from panopticond.shared.errors import RefusedError

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from arke.__main__ import command_line, main
-from arke.commands import checked, verify
+from arke.commands.everyday import checked, verify
 from arke.config import Config, check
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.minisign import SecretKey

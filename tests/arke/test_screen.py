@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from arke import lists, opinion, screen
+from arke import screen
+from arke.screening import lists, opinion
 from panopticond.shared import ranking
 from panopticond.shared.dga import Model
 from panopticond.shared.errors import ConfigurationError, PanopticonError

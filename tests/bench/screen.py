@@ -32,8 +32,8 @@ PIECE = 1000  # questions on one connection: the socket's server gives each ten 
 async def serve(folder: Path) -> None:
     """Answer on ``folder/s`` as the daemon's desk does."""
     from arke.config import Config
-    from arke.counter import Counter
-    from arke.screening import Screen
+    from arke.screening.counter import Counter
+    from arke.screening.settings import Screen
     from panopticond.shared.control import serve_control
 
     protect = folder / "protect"

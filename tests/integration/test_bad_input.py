@@ -13,7 +13,7 @@ import pytest
 
 import arke.__main__
 import panopticond.__main__
-from arke.commands import verify
+from arke.commands.everyday import verify
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.errors import RefusedError
 from panopticond.shared.minisign import SecretKey, sign

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from arke import transfer
 from arke.config import Smtp
 from arke.mail.smtp import Mailer
 from arke.mail.template import KINDS, SHIPPED_LANGUAGES
-from arke.zonecopy import Copy
+from arke.zone import transfer
+from arke.zone.zonecopy import Copy
 from panopticond.model import DETAILS, OUTCOMES, Observation
 from panopticond.probe.delegation import Delegations, ZonePolicy
 from panopticond.probe.dnsclient import DnsClient
@@ -147,7 +147,7 @@ async def test_a_zone_brought_forward_by_the_differences_of_a_real_nsd(
 ) -> None:
     """Signed IXFR, over one serial and over two, gives what AXFR gives."""
     need("nsd")
-    caplog.set_level("INFO", "arke.transfer")
+    caplog.set_level("INFO", "arke.zone.transfer")
     secret = base64.b64encode(b"k" * 32).decode()
     (root / "key").write_text(f"hmac-sha256:arke.:{secret}\n")
     (root / "key").chmod(0o600)

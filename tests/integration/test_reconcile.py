@@ -16,9 +16,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arke.commands.icann import reconcile
 from arke.config import Config
 from arke.config import Mosapi as Settings
-from arke.icann import reconcile
 from arke.reconcile import Ours, compare, figures
 from panopticond.config import Account, Publish, Serve, Tld
 from panopticond.config import Config as Panopticond
@@ -29,7 +29,7 @@ from panopticond.shared.errors import FetchError
 from panopticond.shared.mosapi import DomainList, ThreatList, encode
 from panopticond.snapshot.publish import publish_tld
 from tests.arke import made
-from tests.arke.test_icann import LIST, Answer, Server, served
+from tests.arke.commands.test_icann import LIST, Answer, Server, served
 from tests.panopticond.snapshot import ledger
 
 __all__ = ["served"]

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 import arke.metrics
-import panopticond.metrics
+import panopticond.status.metrics
 from panopticond.shared.exposition import Metric
 from tests.monitoring.promql import evaluate, names, series
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "packaging" / "monitoring"
 NOW = 1_800_000_000.0
-DECLARED: dict[str, Metric] = {m.name: m for m in (*panopticond.metrics.METRICS, *arke.metrics.METRICS)}
+DECLARED: dict[str, Metric] = {m.name: m for m in (*panopticond.status.metrics.METRICS, *arke.metrics.METRICS)}
 OF_PROMETHEUS = {"up": ("job",)}
 _RULE = re.compile(
     r"      - alert: (?P<name>\w+)\n        expr: (?P<expr>.+)\n        for: (?P<span>\w+)\n"
@@ -176,5 +176,9 @@ def _exist(expression: str) -> None:
         for label, texts in re.findall(r'([a-z_]+)(?:=~|!~|=|!=)"([^"]*)"', inner):
             assert label in known, f"{name} has no label {label}"
             if label == "state":
-                states = {*panopticond.metrics.FEED_STATES, *arke.metrics.QUEUE_STATES, *arke.metrics.OUTBOX_STATES}
+                states = {
+                    *panopticond.status.metrics.FEED_STATES,
+                    *arke.metrics.QUEUE_STATES,
+                    *arke.metrics.OUTBOX_STATES,
+                }
                 assert set(texts.split("|")) <= states

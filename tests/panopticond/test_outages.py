@@ -23,10 +23,10 @@ from panopticond.config import (
     Vantage,
     WebRisk,
 )
-from panopticond.coverage import Coverage
 from panopticond.model import Indicator
 from panopticond.schedule import Checked, Duty, check_once
-from panopticond.status import Health
+from panopticond.status.answer import Health
+from panopticond.status.coverage import Coverage
 from panopticond.wiring import Parts, assemble
 from tests.panopticond.probe.standin import Asked, serve
 from tests.panopticond.webservers import Proxy, answer, listen, site

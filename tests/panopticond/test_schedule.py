@@ -10,8 +10,8 @@ import pytest
 import trio
 import trio.testing
 
+from panopticond.judge.mistrial import Mistrials
 from panopticond.judge.verdict import Listing
-from panopticond.mistrial import Mistrials
 from panopticond.model import DomainRecord, Indicator, Observation, Round, Sighting, State, Subject, Verdict
 from panopticond.probe.round import Extras
 from panopticond.schedule import Bell, Checked, Duty, FeedMeta, carry_over, check_once, dark_day, listing_of, probe_due

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panopticond.coverage import Coverage
 from panopticond.model import Verdict
+from panopticond.status.coverage import Coverage
 from panopticond.store.interface import Watch
 from panopticond.window import Window, checks_expected, worth_asking
 

@@ -11,9 +11,9 @@ import pytest
 import trio
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from panopticond.components import Components
 from panopticond.config import Config, Dns, Quad9, StoreSettings, Tld, Vantage
 from panopticond.model import Observation, Round, Subject
+from panopticond.status.components import Components
 from panopticond.wiring import assemble
 from tests.panopticond.probe.standin import Asked
 from tests.panopticond.webservers import answer, certificate, listen, over_tls, site

@@ -10,8 +10,8 @@ import pytest
 
 from arke.cases.ledger import Ledger
 from arke.cases.tables import SCHEMA_VERSION
+from arke.commands.upkeep import restore
 from arke.config import Config, Status
-from arke.upkeep import restore
 from panopticond.shared.errors import StoreError
 
 BEFORE = Path(__file__).parent.parent.parent / "data" / "databases" / "ledger-schema-0.sql"

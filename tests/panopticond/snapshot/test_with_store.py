@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from panopticond.judge.mistrial import Mistrials
 from panopticond.judge.verdict import judge
-from panopticond.mistrial import Mistrials
 from panopticond.model import DomainRecord, Indicator, Observation, public_id
 from panopticond.shared.records import read_tables
 from panopticond.snapshot.publish import Today, publish_tld

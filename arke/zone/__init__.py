@@ -1,0 +1,1 @@
+"""The registry's zone by transfer: AXFR, then IXFR, with TSIG."""

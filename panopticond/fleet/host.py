@@ -1,0 +1,213 @@
+"""This host among the hosts on one database: it beats, hears the others, and does alone what only one may do.
+
+Beside the flow, with a PostgreSQL store only. A feed is followed, and a TLD published, by whoever holds its advisory
+lock: the lock ends with the session that holds it, the work is cancelled then, and the next host takes over. A session
+that breaks is opened anew; meanwhile every lock counts as lost.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from panopticond.shared.clock import Clock
+from panopticond.shared.errors import StoreError
+from panopticond.store import hosts
+from panopticond.store.hosts import HostState
+from panopticond.store.interface import AwayError
+
+if TYPE_CHECKING:
+    from panopticond.fleet.leases import Leases
+    from panopticond.store.postgres import PostgresStore
+    from panopticond.store.session import Session
+
+BEAT_SECONDS = 2.0
+_AGAIN_SECONDS = 1.0
+_SWEEP_BEATS = 300
+log = logging.getLogger(__name__)
+
+
+class Fleet:
+    """See the module."""
+
+    def __init__(self, store: PostgresStore, clock: Clock, roles: Sequence[str], leases: Leases | None) -> None:
+        """``leases`` on a host that probes."""
+        self._store, self._clock, self.roles, self.leases = store, clock, tuple(roles), leases
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.number = 0
+        self.hosts: list[HostState] = []
+        """Every living host, this one included, as of the last beat."""
+        self.holding: set[str] = set()
+        """What this host alone does just now."""
+        self._wanted: dict[str, _Turn] = {}
+        self._day: dt.date | None = None
+        self._trouble = ""
+        """Why there is no session, empty while there is one."""
+
+    async def keep(
+        self,
+        ring: Callable[[], None],
+        tell: Callable[[str, str], None],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Enter, beat, listen and hold locks until cancelled; started once this host has a number."""
+        self.number = await self._store.engine.transact(partial(hosts.enter, name=self.name, roles=self.roles))
+        try:
+            async with trio.open_nursery() as nursery:
+                if self.leases is not None:
+                    await self._plan_what_is_not()
+                    await nursery.start(
+                        partial(self.leases.keep, self.number, ring, partial(tell, "leases")), name="leases"
+                    )
+                task_status.started()
+                while True:
+                    try:
+                        await self._one_session()
+                    except StoreError as error:
+                        if not self._trouble:
+                            log.warning("what this host did alone is let go: %s", error)
+                        self._trouble = str(error)
+                    finally:
+                        self._let_go()
+                    await trio.sleep(_AGAIN_SECONDS)
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 2.0):
+                await self._leave()
+
+    async def alone(
+        self,
+        name: str,
+        task: Callable[[], Awaitable[None]],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Run ``task`` whenever this host, and no other, may do what ``name`` says; until cancelled."""
+        turn = self._wanted[name] = _Turn()
+        task_status.started()
+        while True:
+            await turn.begun.wait()
+            log.info("this host alone now does: %s", name)
+            with turn.renewed():
+                try:
+                    await task()
+                except AwayError as error:
+                    log.warning("%s: %s", name, error)
+                    await trio.sleep(_AGAIN_SECONDS)
+                    continue
+                return
+
+    def figures(self) -> Mapping[str, float]:
+        """What the other hosts may know of this one."""
+        if self.leases is None:
+            return {}
+        coverage = self.leases.coverage(self._clock.now())
+        return {
+            "due": coverage.due,
+            "late": coverage.late,
+            "unchecked": coverage.unchecked,
+            "held": self.leases.held,
+            "taken": self.leases.taken,
+            "recorded": self.leases.recorded,
+            "lost": self.leases.lost,
+            "waiting": self.leases.waiting,
+        }
+
+    def table(self) -> dict[str, Any]:
+        """For the status socket: who lives, who does what."""
+        return {
+            "host": self.name,
+            "roles": list(self.roles),
+            "alone": sorted(self.holding),
+            "database": self._store.engine.trouble or self._trouble or "answers",
+            "leases": dict(self.figures()) if self.leases is not None else None,
+            "hosts": [
+                {"name": one.name, "roles": list(one.roles), **{name: int(n) for name, n in one.figures.items()}}
+                for one in self.hosts
+            ],
+        }
+
+    def wrong(self) -> list[str]:
+        """What an operator should know first."""
+        found = []
+        if self.away():
+            found.append(self._store.engine.trouble or self._trouble)
+        if self.leases is not None and self.leases.lost:
+            lost = f"{self.leases.lost} results of this host were dropped"
+            found.append(f"{lost}: another host had the check by then; see [store] lease")
+        if "probe" in self.roles and not any("collect" in one.roles for one in self.hosts) and self.hosts:
+            found.append("no living host collects: feeds are not followed")
+        return found
+
+    def away(self) -> bool:
+        """Whether the database did not answer when it was last asked."""
+        return bool(self._store.engine.trouble or self._trouble)
+
+    async def _plan_what_is_not(self) -> None:
+        """Plan what the store watches and no plan has: after a move from another store."""
+        while True:
+            found = await self._store.plan_missing(self._clock.now())
+            if not found:
+                return
+            log.info("planned %d indicators that no host had planned", found)
+
+    async def _one_session(self) -> None:
+        from panopticond.store.session import Session  # noqa: PLC0415 - psycopg is an optional extra
+
+        engine = self._store.engine
+        async with await Session.open(engine.url, engine.password_file) as session:
+            self._trouble = ""
+            beats, due = 0, trio.current_time()
+            while True:
+                if trio.current_time() >= due:
+                    due = trio.current_time() + BEAT_SECONDS
+                    beats += 1
+                    self.hosts = await session.turn(partial(hosts.beat, host=self.number, figures=self.figures()))
+                    if self.number not in {one.id for one in self.hosts}:  # away for so long that we were forgotten
+                        self.number = await session.turn(partial(hosts.enter, name=self.name, roles=self.roles))
+                    if beats % _SWEEP_BEATS == 0:
+                        await session.turn(hosts.sweep)
+                    if self._clock.now().date() != self._day:
+                        self._day = self._clock.now().date()
+                        await self._store.cut_days(self._clock.now())
+                    await self._take_turns(session)
+                if await session.told(max(0.0, due - trio.current_time())) and self.leases is not None:
+                    self.leases.wake()
+
+    async def _take_turns(self, session: Session) -> None:
+        for name, turn in list(self._wanted.items()):
+            if name not in self.holding and await session.hold(name):
+                self.holding.add(name)
+                turn.begun.set()
+
+    def _let_go(self) -> None:
+        for name in self.holding:
+            self._wanted[name].begun = trio.Event()
+            self._wanted[name].scope.cancel()
+        self.holding.clear()
+
+    async def _leave(self) -> None:
+        try:
+            await self._store.engine.transact(partial(hosts.leave, host=self.number))
+        except StoreError as error:
+            log.info("this host's line ends by itself: %s", error)
+
+
+class _Turn:
+    """One thing only one host may do: whether it is this host's turn, and what ends it."""
+
+    def __init__(self) -> None:
+        self.begun = trio.Event()
+        self.scope = trio.CancelScope()
+
+    def renewed(self) -> trio.CancelScope:
+        """The scope of one more time; ``begun`` stays set while it is still this host's turn."""
+        self.scope = trio.CancelScope()
+        return self.scope
