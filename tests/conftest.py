@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
 
+from panopticond.shared.journal import Journal, Json, Plain
 from tests import postgres
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command run inside a test sets up the root logger for good; the next test finds it as it was."""
+    root, quiet = logging.getLogger(), logging.getLogger("httpx")
+    level, quiet_level = root.level, quiet.level
+    yield
+    for handler in [found for found in root.handlers if isinstance(found.formatter, Journal | Json | Plain)]:
+        root.removeHandler(handler)
+    root.setLevel(level)
+    quiet.setLevel(quiet_level)
 
 
 @pytest.fixture(scope="session")
