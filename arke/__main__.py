@@ -102,10 +102,11 @@ def _onboard(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from arke.commands import everyday
+    from arke.commands.statuspage import page
+    from panopticond.shared.watching import show_status
 
     socket = options.socket or config.read(options.config).status.socket
-    _run_async(functools.partial(everyday.status, socket, as_json=options.json, watch=options.watch))
+    _run_async(functools.partial(show_status, "arke", socket, page, as_json=options.json, watch=options.watch))
 
 
 def _verify(options: argparse.Namespace) -> None:

@@ -203,10 +203,11 @@ def _onboard(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> None:
-    from panopticond.commands.status import show
+    from panopticond.shared.watching import show_status
+    from panopticond.status.page import page
 
     try:
-        trio.run(partial(show, args.socket, as_json=args.json, watch=args.watch))
+        trio.run(partial(show_status, "panopticond", args.socket, page, as_json=args.json, watch=args.watch))
     except KeyboardInterrupt:
         return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 
@@ -26,11 +27,24 @@ def logging_as_it_was() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[postgres.Cluster]:
     """One PostgreSQL for the whole session, started by the first test that asks; skipped only where none is installed."""
+    with _running(*postgres.QUICK) as running:
+        yield running
+
+
+@pytest.fixture
+def mortal() -> Iterator[postgres.Cluster]:
+    """A PostgreSQL of this test's own, which it may stop."""
+    with _running("fsync=off") as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _running(*settings: str) -> Iterator[postgres.Cluster]:
     try:
         postgres.program("postgres")
     except postgres.MissingError as missing:
         pytest.skip(str(missing))
-    with postgres.cluster(*postgres.QUICK) as running:
+    with postgres.cluster(*settings) as running:
         yield running
 
 

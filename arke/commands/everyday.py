@@ -1,4 +1,4 @@
-"""The commands that end by themselves: check-config, status, verify, preview, queue.
+"""The commands that end by themselves: check-config, verify, preview, queue.
 
 Beside the daemon: ``__main__`` calls them with what the command line said. Human text to a terminal, JSON when asked.
 """
@@ -21,7 +21,6 @@ from arke.cases.ladder import NOT_IN_ZONE
 from arke.cases.ledger import DECISIONS, Ledger
 from arke.cases.outcome import HELD_BACK, Outcome
 from arke.commands.advice import advice
-from arke.commands.statuspage import page
 from arke.config import Account, Config, read
 from arke.mail import template
 from arke.main import preview
@@ -43,9 +42,6 @@ from panopticond.shared.settings import read_secret
 from panopticond.shared.snapshot import MANIFEST, RECORDS, Manifest, verify_tree
 from panopticond.shared.values import OTHERS, folder_fault, is_file, secret_fault
 from panopticond.shared.zone import read_names
-
-WATCH_SECONDS = 2.0
-CLEAR = "\x1b[H\x1b[2J"
 
 
 def checked(path: Path) -> Config:
@@ -136,23 +132,6 @@ def _problems(key: str, attempt: Callable[[], object]) -> list[str]:
     except (PanopticonError, OSError, ValueError) as error:
         return [f"{key}: {error}"]
     return []
-
-
-async def status(socket: str, *, as_json: bool, watch: bool) -> None:
-    """How the daemon is, by its socket; ControlError when none answers, which a watch shows and waits out."""
-    while True:
-        try:
-            answer = await ask(socket, {"do": "status"})
-            text = json.dumps(answer) if as_json else page(answer)
-        except ControlError as error:
-            if not watch:
-                raise
-            text = f"arke: {error}"
-        clear = CLEAR if watch and not as_json and sys.stdout.isatty() else ""
-        print(clear + text, flush=True)
-        if not watch:
-            return
-        await trio.sleep(WATCH_SECONDS)
 
 
 async def verify(where: str, keys: Sequence[str], tld: str | None, config: Config | None) -> None:

@@ -30,9 +30,6 @@ MOST_LEAD_SECONDS = 2.0
 DRIFT = 1e-4
 """How far two clocks part in a second at worst."""
 _AGAIN_SECONDS = 1.0
-UNSURE_TRIES = 5
-"""Answers waited for, their moments let go, until one was quick enough to know the database's clock by; a database that
-is never quick is used as it is."""
 log = logging.getLogger(__name__)
 
 
@@ -40,13 +37,11 @@ class DatabaseClock:
     """The database's clock as this process's: the difference, from above, by the quickest answers of late.
 
     An answer that says it is ``c`` there came between ``asked`` and ``answered`` here. The greatest ``c - answered``
-    puts a moment of the database never too early and, once one answer was quick, hardly too late: by no more than
-    ``unsure_seconds``, up to the least ``c - asked``.
+    puts a moment of the database never too early and, once one answer was quick, hardly too late.
     """
 
     def __init__(self) -> None:
         self._ahead: float | None = None
-        self._at_most = 0.0
         self._since = 0.0
         self.wait_seconds = 0.0
         """How long the last answer took."""
@@ -56,15 +51,9 @@ class DatabaseClock:
         self.wait_seconds = answered - asked
         known = None if self._ahead is None else self._ahead - DRIFT * (answered - self._since)
         # above what this answer allows, the clock was set, or it is another server's
-        most = self._at_most + DRIFT * (answered - self._since)
-        if known is None or known > said - asked or most < said - answered:
-            known, most = said - answered, said - asked
-        self._ahead, self._at_most, self._since = max(known, said - answered), min(most, said - asked), answered
-
-    @property
-    def unsure_seconds(self) -> float:
-        """By how much a moment may be put too late."""
-        return self._at_most - (self._ahead or 0.0)
+        if known is None or known < said - answered or known > said - asked:
+            known = said - answered
+        self._ahead, self._since = known, answered
 
     def here(self, moment: float) -> float:
         """A moment of the database in trio's time."""
@@ -113,7 +102,6 @@ class SharedBuckets:
         """Moments for those who wait now, this one first; tried until the database gives them."""
         queue.waiting.remove(me)
         queue.waiting.appendleft(me)
-        tries = 0
         while True:
             count = min(len(queue.waiting), self._most)
             asked = trio.current_time()
@@ -131,9 +119,6 @@ class SharedBuckets:
                 await trio.sleep(_AGAIN_SECONDS)
                 continue
             self._clock.heard(said, asked, trio.current_time())
-            if self._clock.unsure_seconds > LATE_SECONDS and tries < UNSURE_TRIES:
-                tries += 1
-                continue
             begins = self._clock.here(moment)
             for place in range(count):
                 if queue.waiting:

@@ -49,10 +49,14 @@ def fill(url: str, checks: int) -> None:
 
 
 def work(url: str, number: int, *, recording: bool) -> dict[str, object]:
-    """One worker: take and settle until nothing is due; when it began and ended, and what it made in order."""
+    """One worker: says that it is ready, waits for a line, then takes and settles until nothing is due.
+
+    Answers when it began and ended, in Unix seconds, and what it made, in order.
+    """
     connection = connect(url)
     sql = PostgresSql(connection)
     made: list[tuple[int, int]] = []
+    print("ready", flush=True)
     sys.stdin.readline()
     began = time.time()
     while True:
@@ -88,7 +92,10 @@ def run(url: str, checks: int, *, recording: bool) -> float:
         subprocess.Popen([*command, str(at)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for at in range(WORKERS)
     ]
-    time.sleep(1.5)
+    for worker in workers:
+        assert worker.stdout is not None
+        if worker.stdout.readline() != "ready\n":
+            raise RuntimeError("a worker ended before it began")
     for worker in workers:
         assert worker.stdin is not None
         worker.stdin.write("go\n")

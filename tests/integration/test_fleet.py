@@ -50,10 +50,9 @@ async def test_four_probing_hosts_two_killed_and_the_database_restarted_score_as
     assert min(gaps) >= 0.95 * dt.timedelta(hours=6), "a check made twice, by two hosts or by one"
     for times in found.arrivals:
         assert len(times) > 100
-        # To the letter over three seconds; within one, a busy machine that stalls beside a database coming back has
-        # been seen to put eight arrivals of four hosts together (up to 25 of 20 in the second).
-        assert busiest(sorted(times), 3.0) <= 3 * RATE + 1
-        assert busiest(sorted(times), 1.0) <= 1.5 * RATE
+        assert busiest(sorted(times), 1.0) <= RATE + 1, (
+            "one more than the rate where a stretch begins and ends with one"
+        )
     probing = {name: status for name, status in found.status.items() if name != "panopticond"}
     assert all(status["rounds"] > 20 for status in probing.values())
     assert len(found.status["panopticond"]["fleet"]["hosts"]) >= 3

@@ -214,7 +214,7 @@ def _arke(world: World, ports: Ports, places: Places, public_key: str) -> dict[s
         "poll": "10m",
         "organisation": f"Registry of .{tld}",
         "recheck": {
-            "servers": [f"127.0.0.1:{port}" for port in ports.tld_dns],
+            "servers": [f"127.0.0.1:{port}" for port in ports.registry_dns],
             "resolver": [f"127.0.0.1:{ports.resolver}"],
             "vantages": [_vantage(places, ports, name, country) for name, country in world.vantages],
             "hold_ns": [world.hold_ns],

@@ -40,7 +40,7 @@ class Findings(msgspec.Struct, frozen=True):
     places: Places
     exits: dict[str, int]
     arrivals: tuple[tuple[float, ...], ...]
-    """Real seconds at which each of the TLD's servers was asked."""
+    """Real seconds at which each of the TLD's servers was asked by the hosts; arke asks them at ports of its own."""
     status: dict[str, dict[str, Any]]
     """What each host that lived to the end said of itself."""
     rounds: dict[int, tuple[dt.datetime, ...]]

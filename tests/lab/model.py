@@ -252,6 +252,8 @@ class Ports(msgspec.Struct, frozen=True):
 
     tld_dns: tuple[int, ...] = ()
     """The TLD's two servers."""
+    registry_dns: tuple[int, ...] = ()
+    """The same two as arke asks them: apart, so that what panopticond's hosts ask is counted by itself."""
     zone_dns: dict[str, int] = {}
     """Registry zones served apart, by zone."""
     resolver: int = 0

@@ -38,6 +38,7 @@ async def serve_internet(
             await nursery.start(dns.serve, dns.Authority(state).answer, state.arrivals.setdefault(number, []))
             for number in range(2)
         ]
+        registry_dns = [await nursery.start(dns.serve, dns.Authority(state).answer) for _ in tld_dns]
         resolver = await nursery.start(dns.serve, dns.Resolver(state, filtering=False).answer)
         filtering = await nursery.start(dns.serve, dns.Resolver(state, filtering=True).answer)
         proxies = {
@@ -45,6 +46,7 @@ async def serve_internet(
         }
         ports = Ports(
             tld_dns=tuple(tld_dns),
+            registry_dns=tuple(registry_dns),
             resolver=resolver,
             filtering=filtering,
             proxies=proxies,

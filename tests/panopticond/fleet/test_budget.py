@@ -114,10 +114,8 @@ def test_the_databases_clock_is_told_by_its_quickest_answer() -> None:
     clock = DatabaseClock()
     clock.heard(1000.5, 0.0, 1.0)  # it came at 0.5: the true difference is 1000
     assert clock.here(1010.0) == pytest.approx(10.5)
-    assert clock.unsure_seconds == pytest.approx(1.0)
     clock.heard(1002.0, 1.99, 2.01)
     assert clock.here(1010.0) == pytest.approx(10.01)
-    assert clock.unsure_seconds == pytest.approx(0.02)
     clock.heard(1003.5, 3.0, 4.0)
     assert clock.here(1010.0) == pytest.approx(10.01, abs=4 * DRIFT)
     clock.heard(500.0, 5.0, 5.1)
@@ -125,24 +123,3 @@ def test_the_databases_clock_is_told_by_its_quickest_answer() -> None:
     clock.heard(2000.0, 6.0, 6.1)
     assert clock.here(2000.0) == pytest.approx(6.1)
     assert all(earlier <= later for earlier, later in pairwise([clock.here(at) for at in (1.0, 2.0)]))
-
-
-async def test_moments_are_let_go_until_the_databases_clock_is_known() -> None:
-    """An answer that took long may put its moments as late; the first quick one is used, and a slow database at last."""
-
-    class Answering:
-        def __init__(self, *seconds: float) -> None:
-            self.engine = self
-            self.seconds = list(seconds)
-
-        async def transact(self, work: Any) -> tuple[float, float]:
-            said = trio.current_time()
-            await trio.sleep(self.seconds.pop(0))
-            return said + work.keywords["lead_seconds"] + 0.1, said
-
-    quickened = Answering(0.3, 0.3, 0.001, 0.3)
-    await SharedBuckets(quickened, DatabaseClock(), "dns", 10.0).take("a")  # type: ignore[arg-type]
-    assert quickened.seconds == [0.3]
-    slow = Answering(*[0.15] * 9)
-    await SharedBuckets(slow, DatabaseClock(), "dns", 10.0).take("a")  # type: ignore[arg-type]
-    assert len(slow.seconds) <= 3

@@ -1,7 +1,7 @@
 """A window of leases: the schedule runs on it as on its own window, through kills of others, lost leases and outages."""
 
 import datetime as dt
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -154,16 +154,6 @@ async def test_an_indicator_of_no_served_tld_leaves_the_plan(store: PostgresStor
             await trio.sleep(0.02)
     nursery.cancel_scope.cancel()
     assert host.checked[0].before.subject.tld == "zz"
-
-
-@pytest.fixture
-def mortal() -> Iterator[postgres.Cluster]:
-    try:
-        postgres.program("postgres")
-    except postgres.MissingError as missing:
-        pytest.skip(str(missing))
-    with postgres.cluster("fsync=off") as running:
-        yield running
 
 
 async def test_finished_rounds_wait_for_a_database_that_is_away(mortal: postgres.Cluster) -> None:

@@ -3,7 +3,6 @@
 import datetime as dt
 import threading
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -224,17 +223,6 @@ async def test_hosts_hear_of_each_other_and_share_a_secret(store: PostgresStore)
     await store.engine.transact(partial(hosts.leave, host=two))
     assert len(await store.engine.transact(partial(hosts.beat, host=one, figures={}))) == 1
     assert await store.secret("surrogates") == await store.secret("surrogates") != await store.secret("other")
-
-
-@pytest.fixture
-def mortal() -> Iterator[postgres.Cluster]:
-    """A cluster this test may stop."""
-    try:
-        postgres.program("postgres")
-    except postgres.MissingError as missing:
-        pytest.skip(str(missing))
-    with postgres.cluster("fsync=off") as running:
-        yield running
 
 
 async def test_a_restarted_server_costs_nothing_and_one_that_stays_away_is_told(mortal: postgres.Cluster) -> None:
