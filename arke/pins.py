@@ -19,14 +19,11 @@ from panopticond.shared.snapshot import Manifest, canonical
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS pins (tld TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (tld, key)) STRICT"
-
 
 async def pinned(ledger: Ledger, tld: str) -> tuple[PublicKey, ...]:
     """The keys announced for a TLD, beside those of the configuration."""
 
     def read(connection: apsw.Connection) -> list[str]:
-        connection.execute(_SCHEMA)
         return [str(key) for (key,) in connection.execute("SELECT key FROM pins WHERE tld = ? ORDER BY key", (tld,))]
 
     return tuple(PublicKey.parse(key) for key in await ledger.run(read))
@@ -40,7 +37,6 @@ async def pin(ledger: Ledger, manifest: Manifest, signature: str, before: Sequen
         return
 
     def write(connection: apsw.Connection) -> None:
-        connection.execute(_SCHEMA)
         connection.execute("DELETE FROM pins WHERE tld = ?", (manifest.tld,))
         connection.executemany("INSERT INTO pins VALUES (?, ?)", [(manifest.tld, key) for key in sorted(now)])
 

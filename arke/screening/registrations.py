@@ -24,9 +24,6 @@ ASK_AGAIN = dt.timedelta(days=1)  # after no answer
 KEPT = dt.timedelta(days=30)
 NONE, NO_DATE = "none", "no date"
 COULD_NOT = "could not check: "
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS registrations (name TEXT PRIMARY KEY, said TEXT NOT NULL, at TEXT NOT NULL) STRICT"
-)
 
 Ask = Callable[[str], Awaitable[RdapDomain | RdapProblem]]
 
@@ -72,7 +69,6 @@ async def forget(ledger: Ledger, name: str) -> None:
     """Erase what was said of one name."""
 
     def erase(connection: apsw.Connection) -> None:
-        connection.execute(_SCHEMA)
         connection.execute("DELETE FROM registrations WHERE name = ?", (name,))
 
     await ledger.run(erase)
@@ -87,7 +83,6 @@ async def _known(ledger: Ledger, now: dt.datetime) -> dict[str, tuple[str, str]]
     """By name what was said and when; what is older than :data:`KEPT` is erased."""
 
     def read(connection: apsw.Connection) -> dict[str, tuple[str, str]]:
-        connection.execute(_SCHEMA)
         connection.execute("DELETE FROM registrations WHERE at < ?", (rfc3339(now - KEPT),))
         rows = connection.execute("SELECT name, said, at FROM registrations")
         return {str(name): (str(said), str(at)) for name, said, at in rows}

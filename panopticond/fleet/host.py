@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """See the module."""
+    """One host, from :meth:`keep`'s start to its end; beats and waits in it are real seconds."""
 
     def __init__(self, store: PostgresStore, clock: Clock, roles: Sequence[str], leases: Leases | None) -> None:
         """``leases`` on a host that probes."""

@@ -35,9 +35,14 @@ class Vitals:
         return f"{first}{answer['indicators']} indicators, {answer['rounds']} rounds since the start"
 
     def feel(self) -> None:
-        """Beat when rounds get on: one was recorded, none is overdue, or the store is known to refuse them."""
+        """Beat when rounds get on: one was recorded, none is overdue, or the store is known to refuse them.
+
+        A shared database that does not answer is one that refuses: a restart would only lose the rounds that wait.
+        """
         due, rounds = self._parts.window.next_due(), self._health.rounds
         overdue = due is not None and due < self._parts.clock.now()
-        if not overdue or rounds != self._rounds or "store" in self._health.problems:
+        fleet = self._parts.sharing.fleet
+        refused = "store" in self._health.problems or (fleet is not None and fleet.away())
+        if not overdue or rounds != self._rounds or refused:
             self.pulse.beat("rounds", ROUND_WITHIN_SECONDS)
         self._rounds = rounds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 from panopticond.status.answer import Health
@@ -12,12 +12,23 @@ from panopticond.status.vitals import Vitals
 NOW = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 
 
+class Away:
+    """A fellowship whose database does not answer."""
+
+    def away(self) -> bool:
+        return True
+
+
 @dataclass
 class Fake:
     """As much of the parts as the pulse is felt by."""
 
     due: dt.datetime | None = NOW - dt.timedelta(hours=1)
-    heard: list[str] = field(default_factory=list)
+    fleet: Away | None = None
+
+    @property
+    def sharing(self) -> Fake:
+        return self
 
     @property
     def window(self) -> Fake:
@@ -70,6 +81,15 @@ def test_a_store_that_refuses_is_told_and_not_killed_for() -> None:
     vitals, now = felt(Fake(), health)
     vitals.feel()
     health.tell("store", "the disk is full")
+    now[0] = 9000.0
+    vitals.feel()
+    assert vitals.pulse.late() == []
+
+
+def test_a_shared_database_that_is_away_is_waited_for() -> None:
+    """However long it is away: the rounds that wait for it would be lost by a restart."""
+    vitals, now = felt(Fake(fleet=Away()), Health())
+    vitals.feel()
     now[0] = 9000.0
     vitals.feel()
     assert vitals.pulse.late() == []
