@@ -18,7 +18,10 @@ from tests.lab.run import clock_settings
 from tests.lab.world import behaviour_counts, make_world, write_zone, zone_changes
 
 START = dt.datetime(2026, 3, 2, 4, 30, tzinfo=dt.UTC)
-PORTS = Ports((5301, 5302), {}, 5303, 5304, {"near": 3128, "far": 3129}, 8001, 8002, 8003, 8004, 2525, 8005)
+PORTS = Ports(
+    tld_dns=(5301, 5302), registry_dns=(5305, 5306), resolver=5303, filtering=5304,
+    proxies={"near": 3128, "far": 3129}, feeds=8001, webrisk=8002, tranco=8003, rdap=8004, smtp=2525, control=8005,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
