@@ -15,6 +15,7 @@ from panopticond.store import hosts, plan
 from panopticond.store.interface import AwayError, Watch
 from panopticond.store.plan import Finished, Lease
 from panopticond.store.postgres import PostgresSql, PostgresStore, connect, open_postgres
+from panopticond.store.sql import Sql, first
 from tests import postgres
 from tests.panopticond.store.test_methods import HOUR, NOW, a_round, indicator, verdict
 
@@ -61,6 +62,27 @@ async def test_nothing_is_taken_before_its_time_and_the_longest_due_comes_first(
     work = partial(plan.take, host=1, now=START, limit=5, lease_seconds=60.0)
     assert await store.engine.transact(work) == plan.Taken((), START + 1)
     assert [lease.indicator_id for lease in await take(store, at=START + 9)] == [8, 7]
+
+
+async def test_taking_a_few_checks_never_reads_the_whole_plan(store: PostgresStore) -> None:
+    """By its index, however long the plan is: a plan made without the limit's value must not be a scan."""
+    many = (
+        "INSERT INTO plan (indicator_id, due, deadline) SELECT id, ?1 + id, ?1 + id FROM generate_series(1, 50000) id"
+    )
+    await store.engine.transact(lambda sql: sql.rows(many, (int(START * 1e6) - 50_000,)))
+    await store.engine.transact(lambda sql: sql.rows("ANALYZE plan"))
+
+    def read(sql: Sql) -> int:
+        return int(first(sql, "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relid = 'plan'::regclass"))
+
+    def work(sql: Sql) -> tuple[int, int, int]:
+        before = read(sql)
+        leases = plan.take(sql, 1, START, 10, 60.0).leases
+        plan.settle(sql, [finished(lease) for lease in leases])
+        return before, read(sql), len(leases)
+
+    before, after, taken = await store.engine.transact(work)
+    assert (after - before, taken) == (0, 10)
 
 
 async def test_a_round_is_recorded_under_its_lease_only(store: PostgresStore) -> None:
