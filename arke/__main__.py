@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from arke import config, screen
+from arke.config_rules import missing_files
 from panopticond import __version__
 from panopticond.shared import journal
 from panopticond.shared.errors import ConfigurationError, PanopticonError
@@ -137,7 +138,7 @@ def _preview(options: argparse.Namespace) -> None:
     from arke.commands import everyday
 
     logging.getLogger("arke.cases").setLevel(logging.WARNING)  # what becomes of each case is said in sentences below
-    settings = config.read(options.config)
+    settings = config.read(options.config, missing_files)
     _run_async(everyday.preview_command, settings, options.out or Path(settings.state) / "preview")
 
 
@@ -154,7 +155,7 @@ def _queue(options: argparse.Namespace) -> None:
 def _mosapi(options: argparse.Namespace) -> None:
     from arke.commands import icann
 
-    settings = config.read(options.config)
+    settings = config.read(options.config, missing_files)
     if options.word == "pull":
         _run_async(icann.pull, settings, options.date, options.out)
     else:
@@ -164,7 +165,7 @@ def _mosapi(options: argparse.Namespace) -> None:
 def _reconcile(options: argparse.Namespace) -> None:
     from arke.commands import icann
 
-    settings = config.read(options.config)
+    settings = config.read(options.config, missing_files)
     asked = functools.partial(icann.reconcile, settings, options.date, as_json=options.json, dns=not options.no_dns)
     _run_async(asked)
 
@@ -181,7 +182,7 @@ def _bounce(options: argparse.Namespace) -> None:
     from arke.mail.bounce import SIZE_LIMIT_BYTES
 
     message = sys.stdin.buffer.read(SIZE_LIMIT_BYTES + 1)
-    _run_async(upkeep.bounce, config.read(options.config), message, options.recipient)
+    _run_async(upkeep.bounce, config.read(options.config, missing_files), message, options.recipient)
 
 
 def _backup(options: argparse.Namespace) -> None:

@@ -16,17 +16,13 @@ import msgspec
 
 from arke.config_rules import check_values
 from arke.model import Role
-from arke.screening.settings import Screen, screen_faults
+from arke.screening.settings import Screen
 from panopticond.shared.clock import Clock, ClockSettings
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.settings import Delay, Duration, convert, read_json, seconds
-from panopticond.shared.values import is_file
 
 PublicKey = Annotated[str, msgspec.Meta(pattern=r"^RW[A-Za-z0-9+/]{54}\Z")]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
-
-
-_SECRETS = ("password_file", "token_file", "header_file", "certificate_file", "certificate_key_file")
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -299,7 +295,7 @@ def check(config: Config) -> list[str]:
         problems.append("tld: name at least one TLD")
     if config.recheck.allow_networks and not config.lab:
         problems.append("recheck.allow_networks: private addresses are probed in the lab only; set lab = true")
-    problems += _check_urls(config) + _check_files(config) + _check_pairs(config) + check_values(config)
+    problems += _check_urls(config) + _check_pairs(config) + check_values(config)
     if not config.dry_run and config.smtp is None:
         problems.append("smtp: needed to send; leave dry_run on to get drafts only")
     if seconds(config.ladder.review_after) < seconds(config.ladder.registrar_after):
@@ -369,22 +365,3 @@ def _check_pairs(config: Config) -> list[str]:
     if "manager" in (*config.ladder.first, *config.ladder.malicious_first) or not config.ladder.first:
         problems.append("ladder.first: name contacts of a domain, and at least one")
     return problems
-
-
-def _check_files(config: Config) -> list[str]:
-    named = {
-        "template": config.template,
-        "contacts": config.contacts,
-        "suppression": config.suppression,
-        "smtp.password_file": config.smtp.password_file if config.smtp else None,
-        "smtp.ca_file": config.smtp.ca_file if config.smtp else None,
-        **{
-            f"{section}.{key}": getattr(holder, key)
-            for section, holder in (("rdap", config.rdap), ("account", config.account), ("mosapi", config.mosapi))
-            for key in _SECRETS
-            if holder is not None and hasattr(holder, key)
-        },
-        "transfer.key_file": config.transfer.key_file if config.transfer else None,
-    }
-    missing = [f"{key}: {path}: no such file" for key, path in named.items() if path and not is_file(path)]
-    return missing + screen_faults(config.screen)

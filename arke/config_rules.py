@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from arke.screening.settings import screen_faults
 from panopticond.shared.settings import seconds
 from panopticond.shared.values import (
     address_fault,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Rule = Callable[[str], str | None]
 SHORTEST_POLL_SECONDS = 1.0
+_SECRETS = ("password_file", "token_file", "header_file", "certificate_file", "certificate_key_file")
 
 
 def check_values(config: Config) -> list[str]:
@@ -57,6 +59,28 @@ def check_values(config: Config) -> list[str]:
     return problems
 
 
+def missing_files(config: Config) -> list[str]:
+    """Every file the configuration names that is not there, or that this user cannot see; for who will read them."""
+    named = {
+        "template": config.template,
+        "contacts": config.contacts,
+        "suppression": config.suppression,
+        "smtp.password_file": config.smtp.password_file if config.smtp else None,
+        "smtp.ca_file": config.smtp.ca_file if config.smtp else None,
+        **{
+            f"{section}.{key}": getattr(holder, key)
+            for section, holder in (("rdap", config.rdap), ("account", config.account), ("mosapi", config.mosapi))
+            for key in _SECRETS
+            if holder is not None and hasattr(holder, key)
+        },
+        "transfer.key_file": config.transfer.key_file if config.transfer else None,
+    }
+    for at, vantage in enumerate(config.recheck.vantages):
+        named[f"recheck.vantages[{at}].credentials_file"] = vantage.credentials_file
+    missing = [f"{key}: {path}: no such file" for key, path in named.items() if path and not is_file(path)]
+    return missing + screen_faults(config.screen)
+
+
 def _values(config: Config) -> list[tuple[str, str | None, Rule]]:
     smtp, rdap, transfer = config.smtp, config.rdap, config.transfer
     found: list[tuple[str, str | None, Rule]] = [
@@ -78,7 +102,6 @@ def _values(config: Config) -> list[tuple[str, str | None, Rule]]:
         found += [
             (f"{path}.proxy", vantage.proxy, proxy_fault),
             (f"{path}.control_uri", vantage.control_uri, url_fault),
-            (f"{path}.credentials_file", vantage.credentials_file, _missing_fault),
         ]
     return found
 
@@ -101,10 +124,6 @@ def _lists(config: Config) -> list[tuple[str, Iterable[str], Rule]]:
 
 def _some_fault(text: str) -> str | None:
     return None if text.strip() else "is empty"
-
-
-def _missing_fault(path: str) -> str | None:
-    return None if is_file(path) else f"{path}: no such file"
 
 
 def _loopback(host: str) -> bool:

@@ -17,7 +17,6 @@ from panopticond.shared.values import (
     authority_fault,
     database_fault,
     host_fault,
-    is_file,
     loopback_fault,
     mail_fault,
     name_fault,
@@ -163,8 +162,6 @@ def _check_vantages(config: Config) -> list[str]:
     for at, vantage in enumerate(config.vantage):
         if vantage.proxy is not None and (fault := proxy_fault(vantage.proxy)):
             problems.append(f"vantage[{at}].proxy: {fault}")
-        if vantage.credentials_file is not None and not is_file(vantage.credentials_file):
-            problems.append(f"vantage[{at}].credentials_file: {vantage.credentials_file}: no such file")
     return problems
 
 

@@ -22,6 +22,7 @@ from arke.cases.ledger import DECISIONS, Ledger
 from arke.cases.outcome import HELD_BACK, Outcome
 from arke.commands.advice import advice
 from arke.config import Account, Config, read
+from arke.config_rules import missing_files
 from arke.mail import template
 from arke.main import preview
 from arke.rooms import with_certificate
@@ -57,8 +58,9 @@ def check_config(path: Path) -> None:
 
 
 def on_this_host(config: Config) -> list[str]:
-    """What is wrong with the configuration here: secrets, keys, template, the zone, lists, where state goes."""
-    problems = [f"{key}: {fault}" for key, path, mask in _secrets(config) if (fault := secret_fault(path, mask=mask))]
+    """What is wrong with the configuration here: files, secrets, keys, template, the zone, lists, where state goes."""
+    problems = missing_files(config)
+    problems += [f"{key}: {fault}" for key, path, mask in _secrets(config) if (fault := secret_fault(path, mask=mask))]
     if config.template is None or is_file(config.template):
         problems += _problems("template", lambda: template.load(Path(config.template) if config.template else None))
     for number, key in enumerate(config.keys):
@@ -98,7 +100,7 @@ def _of_screen(screen: Screen) -> list[str]:
 
 
 def _secrets(config: Config) -> Iterator[tuple[str, str, int]]:
-    """Every secret file that is there, by its key, with the permissions it must not have; the rules tell of others."""
+    """Every secret file that is there, by its key, with the permissions it must not have; others are missing."""
     holders = {"rdap": config.rdap, "smtp": config.smtp, "account": config.account, "mosapi": config.mosapi}
     found = [
         (f"{section}.{key}", getattr(holder, key, None), mask)

@@ -15,7 +15,7 @@ from panopticond.serve.door import check as check_serve
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.minisign import SecretKey
 from panopticond.shared.settings import convert, read_toml
-from panopticond.shared.values import folder_fault, is_file, secret_fault
+from panopticond.shared.values import folder_fault, secret_fault
 from panopticond.store.opening import EXTRA
 
 
@@ -62,7 +62,7 @@ def _feeds(config: Config) -> list[str]:
 
 
 def _secrets(config: Config) -> Iterator[tuple[str, str]]:
-    """Every secret file by its key; a vantage's only where it is there, since the rules tell of one that is not."""
+    """Every secret file by its key."""
     named = [
         ("store.password_file", config.store.password_file),
         ("webrisk.key_file", config.webrisk.key_file),
@@ -75,9 +75,7 @@ def _secrets(config: Config) -> Iterator[tuple[str, str]]:
         for number, account in enumerate(tld.accounts)
     ]
     named += [
-        (f"vantage[{at}].credentials_file", vantage.credentials_file)
-        for at, vantage in enumerate(config.vantage)
-        if vantage.credentials_file is not None and is_file(vantage.credentials_file)
+        (f"vantage[{at}].credentials_file", vantage.credentials_file) for at, vantage in enumerate(config.vantage)
     ]
     return ((key, path) for key, path in named if path is not None)
 

@@ -61,7 +61,6 @@ def told(given: dict[str, Any]) -> list[str]:
         ({"recheck": {"servers": ["192.0.2.1"]}}, "recheck.servers[0]"),
         ({"recheck": {"hold_ip": ["hold"]}}, "recheck.hold_ip[0]"),
         ({"recheck": {"registry_zones": [""]}}, "recheck.registry_zones[0]"),
-        ({"recheck": {"vantages": [{"name": "a", "country": "NZ", "credentials_file": "/none"}]}}, "recheck.vantages[0].credentials_file"),
         ({"recheck": {"vantages": [{"name": "a", "country": "NZ", "proxy": "http://u:p@h:1"}]}}, "recheck.vantages[0].proxy"),
         ({"status": {"socket": "/" + "s" * 200}}, "status.socket"),
     ],
@@ -124,6 +123,33 @@ def test_run_and_once_refuse_what_check_config_refuses(tmp_path: Path, capsys: p
     assert said[0] == said[1] == said[2]
     assert said[0].count("arke: ") == said[0].count("\n") == 2
     assert not (tmp_path / "state").exists()
+
+
+def test_a_secret_only_the_unit_sees_keeps_nobody_from_the_ledger(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """check-config and what would use the files name each one; what only looks at the state asks for none of them."""
+    secret = "/run/credentials/made-up.service/secret_rdap"
+    path = written(
+        tmp_path,
+        state=str(tmp_path / "state"),
+        rdap={"url": "https://rdap.nic.zz/", "username": "arke", "password_file": secret},
+        recheck={"vantages": [{"name": "a", "country": "NZ", "credentials_file": "/none/vantage"}]},
+        suppression="/none/suppression",
+    )
+    for command in ("check-config", "preview", "once"):
+        assert main([command, "-c", str(path)]) == 2
+        said = capsys.readouterr().err
+        for key, file in (
+            ("rdap.password_file", secret),
+            ("recheck.vantages[0].credentials_file", "/none/vantage"),
+            ("suppression", "/none/suppression"),
+        ):
+            assert f"arke: {key}: {file}: no such file\n" in said
+    assert main(["forget", "bad.zz", "-c", str(path)]) == 0
+    assert main(["backup", "-c", str(path), str(tmp_path / "b.tar")]) == 0
+    assert main(["restore", "--replace", "-c", str(path), str(tmp_path / "b.tar")]) == 0
+    assert main(["queue", "list", "-c", str(path)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,6 @@ def config(**more: Any) -> Config:
         ({"validation": {"allow_networks": ["10.0.0.0/8"]}}, "validation.allow_networks"),
         ({"group": [{"names": ["qq"]}]}, "group[0].names"),
         ({"vantage": [*VANTAGES, {"name": "c", "country": "FR", "proxy": "http://u:p@h:1"}]}, "vantage[2].proxy"),
-        ({"vantage": [*VANTAGES, {"name": "c", "country": "FR", "credentials_file": "/none/x"}]}, "vantage[2].credentials_file"),
         ({"clock": {"scale": 3.0}}, "clock.scale"),
         ({"tld": [{"name": "zz", "publish_also": ["12:00", "25:00"]}]}, "tld[0].publish_at"),
         ({"tld": [{"name": "zz", "managers": ["chief"]}]}, "tld[0].managers"),
