@@ -1,7 +1,8 @@
 """One connection to a mail server: commands out, answers matched to them in order, one notice at a time.
 
 Between ``smtp``, which opens and keeps connections, and ``wire``, which knows the bytes. MAIL, RCPT and DATA go in one
-write where the server offers PIPELINING (RFC 2920), else one by one. A dialogue that is out of step, silent or lost is
+write where the server offers PIPELINING (RFC 2920), with the message itself where it offers CHUNKING too (RFC 3030) and
+the connection is in the clear, else one by one. A dialogue that is out of step, silent or lost is
 closed; what stands about the notice then is how far it had come.
 """
 
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 
 import trio
 from trio.abc import Stream
 
-from arke.mail.wire import Answer, Answers, OutOfStepError, Phase, Reply, dotted, envelope
+from arke.mail.wire import Answer, Answers, OutOfStepError, Phase, Reply, chunk, dotted, envelope
 from arke.model import Notice
 
 READ_BYTES = 8192
@@ -63,11 +65,7 @@ class Dialogue:
         try:
             self._nothing_unasked()
             with trio.CancelScope(deadline=trio.current_time() + self._timeout) as limit:
-                if "pipelining" in self.features:
-                    await self._together(commands)
-                else:
-                    await self._singly(commands, limit)
-                reply = self._refused or await self._content(notice, limit)
+                reply = await self._transact(commands, notice, limit)
             if limit.cancelled_caught:
                 reply = await self._late()
         except LOST as error:
@@ -85,10 +83,61 @@ class Dialogue:
         await self.close()
         return self._refused or Reply(0, "no answer in time", self._phase)
 
+    async def _transact(self, commands: tuple[bytes, bytes], notice: Notice, limit: trio.CancelScope) -> Reply:
+        """In as few writes as the server allows."""
+        if "pipelining" not in self.features:
+            await self._singly(commands, limit)
+        elif "chunking" in self.features and isinstance(self.stream, trio.SocketStream):
+            return await self._at_once(self.stream.socket, commands, notice, limit)
+        else:
+            await self._together(commands)
+        return self._refused or await self._content(notice, limit)
+
+    async def _at_once(
+        self, plain: trio.socket.SocketType, commands: tuple[bytes, bytes], notice: Notice, limit: trio.CancelScope
+    ) -> Reply:
+        """All of it in one write. From its last byte on the server may take it, however silent it is.
+
+        So each of its answers has the time that the end of a message has, and only a refusal proves that it did not.
+        """
+        if (goodbye := await self._heard(plain)) is not None:
+            return goodbye
+        try:
+            await self._send(b"".join((*commands, chunk(notice.message))))
+        except LOST as error:
+            return await self._broken_off(error, _PHASES)
+        self._phase = "unknown"
+        limit.deadline = trio.current_time() + self._timeout * DOT_TIMES
+        # Servers answer MAIL and RCPT in one small packet and hold the next one back until this one is acknowledged.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        for phase in _PHASES[:2]:
+            answer = self._judge(phase, await self._answer())
+            if answer.code < 400 and answer.code not in _GOOD[phase]:
+                self._refused = None
+                raise OutOfStepError("neither a yes nor a no")
+        reply = await self._taken()
+        return self._refused if self._refused is not None and reply.phase == "data" else reply
+
+    async def _heard(self, plain: trio.socket.SocketType) -> Reply | None:
+        """What a kept connection's server said while nobody asked: nothing, or that it closes; LOST for all else."""
+        try:
+            data = os.read(plain.fileno(), READ_BYTES)
+        except BlockingIOError:
+            return None
+        if not data:
+            raise trio.BrokenResourceError("the server closed the connection")
+        self._answers.feed(data)
+        answer = self._answers.next()
+        if answer is None or answer.code != 421:
+            raise OutOfStepError("the server spoke out of turn")
+        await self.close()
+        return Reply(answer.code, answer.text, "mail")
+
     async def _together(self, commands: tuple[bytes, bytes]) -> None:
         """MAIL, RCPT and DATA in one write; every answer is read, the first refusal counts."""
         await self._send(b"".join((*commands, b"DATA\r\n")))
         for phase in _PHASES:
+            self._phase = phase
             answer = self._judge(phase, await self._answer())
         if self._refused is not None and answer.code == 354:  # it waits for a message all the same: an empty one
             await self._send(b".\r\n")
@@ -112,7 +161,6 @@ class Dialogue:
 
     def _judge(self, phase: Phase, answer: Answer) -> Answer:
         """Keep the first answer that is not the one that lets the dialogue go on."""
-        self._phase = "rcpt" if phase == "mail" else "data"  # what the next answer is about
         if answer.code not in _GOOD[phase] and self._refused is None:
             self._refused = Reply(answer.code, answer.text, phase)
         return answer
@@ -123,25 +171,30 @@ class Dialogue:
         try:
             await self._send(dotted(notice.message))
         except LOST as error:
-            return await self._broken_off(error)
+            return await self._broken_off(error, ("data",))
         self._phase = "unknown"
         limit.deadline = trio.current_time() + self._timeout * DOT_TIMES
+        return await self._taken()
+
+    async def _taken(self) -> Reply:
+        """What became of a message that was sent whole."""
         answer = await self._answer()
         if 400 <= answer.code < 600:
             return Reply(answer.code, answer.text, "data")
-        if answer.code != 250 or self._answers.pending:  # of two answers neither proves anything
-            await self.close()
+        if answer.code != 250 or self._refused is not None or self._answers.pending:
+            await self.close()  # of two answers neither proves anything
             return Reply(answer.code, answer.text, "unknown")
         return Reply(answer.code, answer.text, "sent")
 
-    async def _broken_off(self, error: BaseException) -> Reply:
-        """The server took no more of the message: what it says of that, where it says it."""
-        reply = Reply(0, told(error), "data")
-        with contextlib.suppress(*LOST):
-            with trio.fail_after(QUIT_SECONDS):
+    async def _broken_off(self, error: BaseException, phases: Sequence[Phase]) -> Reply:
+        """The server took no more of what was written: what it says of that, where it says it."""
+        reply = Reply(0, told(error), phases[0])
+        with contextlib.suppress(*LOST), trio.fail_after(QUIT_SECONDS):
+            for phase in phases:
                 answer = await self._answer()
-            if 400 <= answer.code < 600:
-                reply = Reply(answer.code, answer.text, "data")
+                if 400 <= answer.code < 600:
+                    reply = Reply(answer.code, answer.text, phase)
+                    break
         await self.close()
         return reply
 

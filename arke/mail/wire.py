@@ -115,11 +115,14 @@ def envelope(notice: Notice, features: Mapping[str, str]) -> tuple[bytes, bytes]
 
 def dotted(message: bytes) -> bytes:
     """The message as DATA takes it: CRLF line ends, dots at a line's start doubled, a dot to end it."""
-    plain = message if message.count(b"\r\n") == message.count(b"\n") == message.count(b"\r") else _crlf(message)
-    if not plain.endswith(b"\r\n"):
-        plain += b"\r\n"
-    stuffed = plain.replace(b"\r\n.", b"\r\n..")
+    stuffed = _lines(message).replace(b"\r\n.", b"\r\n..")
     return (b"." if stuffed.startswith(b".") else b"") + stuffed + b".\r\n"
+
+
+def chunk(message: bytes) -> bytes:
+    """The message as the one chunk of a BDAT (RFC 3030 section 2): its length before it, its lines as they are."""
+    plain = _lines(message)
+    return b"BDAT %d LAST\r\n%b" % (len(plain), plain)
 
 
 def xtext(text: str) -> str:
@@ -127,6 +130,11 @@ def xtext(text: str) -> str:
     return re.sub(r"[^!-*,-<>-~]", lambda match: "".join(f"+{byte:02X}" for byte in match[0].encode()), text)
 
 
+def _lines(message: bytes) -> bytes:
+    """With CRLF at the end of every line: a bare CR or LF is an end of line to some servers and none to others."""
+    plain = message if message.count(b"\r\n") == message.count(b"\n") == message.count(b"\r") else _crlf(message)
+    return plain if plain.endswith(b"\r\n") else plain + b"\r\n"
+
+
 def _crlf(message: bytes) -> bytes:
-    """A bare CR or LF would be an end of line to some servers and none to others: every one is made CRLF."""
     return _ENDINGS.sub(b"\r\n", message)

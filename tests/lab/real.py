@@ -31,6 +31,7 @@ PACKAGES = {
 """Program -> the Debian package that has it."""
 READY_SECONDS = 20.0
 STOP_SECONDS = 10.0
+_QUEUES = ("maildrop", "incoming", "active", "deferred")
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
@@ -207,10 +208,17 @@ async def squid(root: Path, *, user: str, password: str, hosts: Mapping[str, str
 
 
 class PostfixServer(msgspec.Struct, frozen=True):
-    """A running Postfix: its port, and the log in which it says what became of each mail."""
+    """A running Postfix: its port, the log in which it says what became of each mail, and its queue."""
 
     port: int
     log: Path
+    spool: Path
+
+    async def emptied(self) -> None:
+        """Wait until every mail it took has left its queue; trio.TooSlowError when one stays."""
+        with trio.fail_after(READY_SECONDS):
+            while any(path.is_file() for name in _QUEUES for path in (self.spool / name).rglob("*")):  # noqa: ASYNC110
+                await trio.sleep(0.05)
 
     async def said(self, *texts: str) -> None:
         """Wait until one log line has all these texts; trio.TooSlowError when none comes."""
@@ -225,7 +233,10 @@ def _lines(log: Path) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def postfix(root: Path, *, relay: int | None = None) -> AsyncIterator[PostfixServer]:
-    """Postfix that accepts from loopback and discards, or hands on to a port there; needs root to start."""
+    """Postfix that accepts from loopback and discards, or hands on to a port there; needs root to start.
+
+    It does not pause when mails come faster than they leave (``in_flow_delay``): whom that met would be chance.
+    """
     program, port = find("postfix"), free_port()
     spool, data, log = root / "spool", root / "data", root / "mail.log"
     spool.mkdir()
@@ -240,7 +251,7 @@ async def postfix(root: Path, *, relay: int | None = None) -> AsyncIterator[Post
         "inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmyhostname = mail.nic.test\nmydestination =\n"
         "mynetworks = 127.0.0.0/8\nsmtpd_relay_restrictions = permit_mynetworks, reject\n"
         f"default_transport = {'discard' if relay is None else f'smtp:[127.0.0.1]:{relay}'}\nlocal_transport = discard\n"
-        "alias_maps =\nalias_database =\nlocal_recipient_maps =\n"
+        "alias_maps =\nalias_database =\nlocal_recipient_maps =\nin_flow_delay = 0\n"
     )
     rows = [f"127.0.0.1:{port} inet n - n - - smtpd", "qmgr unix n - n 300 1 qmgr", "cleanup unix n - n - 0 cleanup"]
     rows += [f"{name} unix - - n - 0 bounce" for name in ("bounce", "defer", "trace")]
@@ -255,7 +266,7 @@ async def postfix(root: Path, *, relay: int | None = None) -> AsyncIterator[Post
         with trio.move_on_after(READY_SECONDS):
             while not await _listens(("127.0.0.1", port)):  # noqa: ASYNC110 - a port tells nobody
                 await trio.sleep(0.05)
-        yield PostfixServer(port, log)
+        yield PostfixServer(port, log, spool)
     finally:
         with trio.CancelScope(shield=True):
             await _postfix(program, config, "stop")

@@ -6,6 +6,7 @@ import functools
 import ssl
 
 import trio
+import trio.testing
 from trio.abc import Stream
 
 from arke.config import Smtp
@@ -31,7 +32,11 @@ class Server:
         self.injected = b""
         """Plain bytes sent behind the answer to STARTTLS."""
         self.group_only = False
-        """Answers MAIL and RCPT only when DATA has come too, as a server may that was promised pipelining."""
+        """Answers MAIL and RCPT only when DATA or BDAT has come too, as a server may that was promised pipelining."""
+        self.farewell: bytes | None = None
+        """What it says after the first message's reply, and then closes; None keeps the connection."""
+        self.ended = trio.Event()
+        """Set when a session's connection is closed."""
         self._late: list[str] = []
         self.eager = False
         """Whether a command came while the answer to the one before was not yet sent."""
@@ -61,6 +66,7 @@ class Server:
             return
         finally:
             await trio.aclose_forcefully(stream)
+            self.ended.set()
 
     async def until(self, stream: Stream, buffered: bytearray, end: bytes) -> bytes | None:
         """The bytes up to a mark; None when the client has gone."""
@@ -74,7 +80,7 @@ class Server:
         return taken
 
     async def command(self, stream: Stream, buffered: bytearray, line: str) -> bool:
-        """One command and its reply; False ends the session."""
+        """One command and its reply; False ends the session. The replies of a group may wait for its last command."""
         word = line.split(maxsplit=1)[0].upper() if line.split() else ""
         self.commands.append(line)
         self.eager = self.eager or bool(buffered)
@@ -86,6 +92,8 @@ class Server:
             lines = ["lab", *self.features]
             await stream.send_all("".join(f"250{' ' if f == lines[-1] else '-'}{f}\r\n" for f in lines).encode())
             return True
+        if word == "BDAT":
+            return await self.chunk(stream, buffered, int(line.split()[1]))
         reply = self.reply(word, "354 go" if word == "DATA" else "221 bye" if word == "QUIT" else "250 ok")
         if self.group_only and word in ("MAIL", "RCPT"):
             self._late.append(reply)
@@ -109,6 +117,30 @@ class Server:
         if "dot" in self.drop:
             return False
         await stream.send_all("".join(f"{text}\r\n" for text in reply.split("\n")).encode())
+        return True
+
+    async def chunk(self, stream: Stream, buffered: bytearray, size: int) -> bool:
+        """The bytes of a BDAT (RFC 3030), read whatever the answer to it is."""
+        while len(buffered) < size:
+            if "message" in self.hang:
+                await trio.sleep_forever()
+            if not (data := await stream.receive_some(65536)):
+                return False
+            buffered += data
+        mail = bytes(buffered[:size])
+        del buffered[:size]
+        reply = self.reply("dot", "250 2.0.0 taken")
+        if reply.startswith("250"):
+            self.mails.append(mail)
+        if "dot" in self.drop:
+            return False
+        await stream.send_all("".join(f"{text}\r\n" for text in (*self._late, *reply.split("\n"))).encode())
+        self._late.clear()
+        if self.farewell is not None:
+            await trio.testing.wait_all_tasks_blocked()  # until the client has read the reply
+            await stream.send_all(self.farewell)
+            self.farewell = None
+            return False
         return True
 
     def reply(self, word: str, usual: str) -> str:

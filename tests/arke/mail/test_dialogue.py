@@ -19,6 +19,13 @@ async def server() -> Server:
     return Server()
 
 
+@pytest.fixture
+async def chunking(server: Server) -> Server:
+    """A server that takes a mail in one write."""
+    server.features += ["PIPELINING", "CHUNKING"]
+    return server
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
     """A server's context, and the file of the authority a client must trust for it: the certificate itself."""
@@ -113,6 +120,106 @@ async def test_a_server_that_takes_no_message(server: Server, nursery: trio.Nurs
     async with Mailer(await settings(server, nursery, timeout="1s")) as mailer:
         reply = await mailer.send(big)
     assert (reply.code, reply.phase) == (0, "data")
+
+
+async def test_the_whole_mail_is_one_write(chunking: Server, nursery: trio.Nursery) -> None:
+    """Where CHUNKING is offered too a server that answers nothing before BDAT gets all of it, byte for byte."""
+    chunking.group_only = True
+    mails = [
+        msgspec.structs.replace(notice, message=notice.message + b".\r\n..dots\r\n.\r\n\r\nx: \xe2\x80\xa6\r\n")
+        for notice in made(3)
+    ]
+    async with Mailer(await settings(chunking, nursery)) as mailer:
+        replies = [await mailer.send(notice) for notice in mails]
+    assert [(reply.code, reply.phase) for reply in replies] == [(250, "sent")] * 3
+    assert (chunking.mails, chunking.sessions) == ([notice.message for notice in mails], 1)
+
+
+async def test_chunks_need_pipelining_and_a_plain_connection(
+    server: Server, nursery: trio.Nursery, certificates: tuple[ssl.SSLContext, Path]
+) -> None:
+    """Without the one no group may be sent; inside TLS nobody could see that a kept connection has ended."""
+    server.features.append("CHUNKING")
+    async with Mailer(await settings(server, nursery)) as mailer:
+        assert (await mailer.send(compose())).phase == "sent"
+    server.features += ["PIPELINING", "STARTTLS"]
+    server.tls, ca_file = certificates[0], str(certificates[1])
+    over_tls = await settings(server, nursery, host="localhost", tls="starttls", ca_file=ca_file)
+    async with Mailer(over_tls) as mailer:
+        assert (await mailer.send(compose())).phase == "sent"
+    assert [line for line in server.commands if line.startswith(("BDAT", "DATA"))] == ["DATA", "DATA"]
+
+
+@pytest.mark.parametrize("where", ["MAIL", "RCPT"])
+async def test_a_refused_chunk_costs_no_connection(chunking: Server, nursery: trio.Nursery, where: str) -> None:
+    """The first refusal counts, the answers behind it are read, and the next notice goes over the same connection."""
+    chunking.turns = {where: ["550 5.1.1 nobody", "250 ok"], "dot": ["554 5.5.1 no recipients", "250 taken"]}
+    async with Mailer(await settings(chunking, nursery)) as mailer:
+        refused = await mailer.send(compose())
+        assert (refused.code, refused.text, refused.phase) == (550, "5.1.1 nobody", where.lower())
+        assert (await mailer.send(compose(to=contact("v@example.test")))).phase == "sent"
+    assert (chunking.sessions, len(chunking.mails)) == (1, 1)
+    assert "RSET" in chunking.commands
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "phase"),
+    [
+        ({"dot": "451 4.3.0 not now"}, 451, "data"),
+        ({"dot": "554 5.7.1 content"}, 554, "data"),
+        ({"dot": "250 2.0.0 taken\n451 4.3.0 not taken"}, 250, "unknown"),
+        ({"dot": "354 more"}, 354, "unknown"),
+        ({"dot": "no answer at all"}, 0, "unknown"),
+        ({"MAIL": "HTTP/1.1 400"}, 0, "unknown"),
+        ({"RCPT": "252 2.0.0 perhaps"}, 0, "unknown"),
+        ({"RCPT": "250 " + "x" * 5000}, 0, "unknown"),
+        ({"RCPT": "550 5.1.1 nobody", "dot": "250 2.0.0 taken"}, 250, "unknown"),
+        ({"MAIL": "421 4.3.2 closing", "dot": "421 4.3.2 closing", "RSET": "421 4.3.2 closing"}, 421, "mail"),
+    ],
+)
+async def test_only_a_refusal_proves_that_a_chunk_was_not_taken(
+    chunking: Server, nursery: trio.Nursery, script: dict[str, str], code: int, phase: str
+) -> None:
+    """After the one write the server has everything: silence, noise and two answers leave it unknown."""
+    chunking.script = script
+    async with Mailer(await settings(chunking, nursery)) as mailer:
+        reply = await mailer.send(compose())
+        assert (reply.code, reply.phase) == (code, phase)
+        chunking.script = {}
+        assert (await mailer.send(compose())).phase == "sent"
+
+
+@pytest.mark.parametrize("where", ["MAIL", "RCPT", "dot"])
+async def test_a_connection_lost_after_the_chunk(chunking: Server, nursery: trio.Nursery, where: str) -> None:
+    """Wherever it was lost, the server may hold the mail."""
+    chunking.drop.add(where)
+    async with Mailer(await settings(chunking, nursery)) as mailer:
+        reply = await mailer.send(compose())
+    assert (reply.code, reply.phase) == (0, "unknown")
+
+
+@pytest.mark.parametrize("hangs", [{"hang": {"message"}}, {"drop": {"RCPT"}, "script": {"MAIL": "552 5.3.4 too big"}}])
+async def test_half_a_chunk_is_not_taken(chunking: Server, nursery: trio.Nursery, hangs: dict[str, object]) -> None:
+    """A server that reads no more, or closes, before the last byte was sent has no mail: what it says of it counts."""
+    for name, value in hangs.items():
+        setattr(chunking, name, value)
+    big = msgspec.structs.replace(compose(), message=b"x: y\r\n\r\n" + b"z" * (1 << 24))
+    async with Mailer(await settings(chunking, nursery, timeout="1s")) as mailer:
+        reply = await mailer.send(big)
+    assert (reply.code, reply.phase) == (552 if "drop" in hangs else 0, "mail")
+
+
+@pytest.mark.parametrize("farewell", [b"", b"421 4.4.2 idle for too long\r\n", b"250 odd\r\n", b"42"])
+async def test_a_kept_connection_that_ended_is_seen_before_the_chunk(
+    chunking: Server, nursery: trio.Nursery, farewell: bytes
+) -> None:
+    """Closed, or spoken on out of turn, while nothing was sent: the next notice takes a new one and is in no doubt."""
+    chunking.farewell = farewell
+    async with Mailer(await settings(chunking, nursery)) as mailer:
+        assert (await mailer.send(compose())).phase == "sent"
+        await chunking.ended.wait()
+        assert (await mailer.send(compose())).phase == "sent"
+    assert (len(chunking.mails), chunking.sessions) == (2, 2)
 
 
 @pytest.mark.parametrize("mode", ["starttls", "implicit"])

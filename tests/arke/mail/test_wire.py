@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arke.mail.wire import LINE_LIMIT, LINES_LIMIT, Answer, Answers, OutOfStepError, Reply, dotted, envelope, xtext
+from arke.mail.wire import (
+    LINE_LIMIT,
+    LINES_LIMIT,
+    Answer,
+    Answers,
+    OutOfStepError,
+    Reply,
+    chunk,
+    dotted,
+    envelope,
+    xtext,
+)
 from arke.model import Notice
 
 
@@ -68,6 +79,16 @@ def test_dots_are_doubled_and_can_be_undone(lines: list[bytes]) -> None:
     assert sent == b".\r\n" or sent.find(b"\r\n.\r\n") == len(sent) - 5
     plain = [line.removeprefix(b".") for line in sent[:-3].split(b"\r\n")]
     assert b"\r\n".join(plain) == (message or b"\r\n")
+
+
+@given(st.lists(st.sampled_from([b".", b"a", b"\r\n", b"\n", b"\r"]), max_size=12).map(b"".join))
+def test_a_chunk_is_its_length_and_the_message_as_it_is(message: bytes) -> None:
+    """Nothing is doubled, as the length tells the end; every line ends as SMTP has it."""
+    command, plain = chunk(message).split(b"\r\n", 1)
+    assert command == b"BDAT %d LAST" % len(plain)
+    assert plain.endswith(b"\r\n")
+    assert plain.splitlines() == (message.splitlines() or [b""])
+    assert plain.count(b"\r\n") == plain.count(b"\r") == plain.count(b"\n")
 
 
 @pytest.mark.parametrize("message", [b"a\n.\nb", b"a\r.\rb", b"a\r\n.\nb\r\n", b"a\n.\r\nb\r\n"])

@@ -1,7 +1,9 @@
 """An SMTP server that accepts, greylists, rejects and misbehaves by recipient, and keeps what it accepts before its 250.
 
-As real ones do now and then, it fails some recipients' first mail in a way of :data:`MISHAPS`, and takes the second. As mailbox servers do (Cyrus and Dovecot by their duplicate databases), it keeps one copy of a Message-ID for each
-recipient; a second one is answered the same and only noted, for the scorer to judge.
+As real ones do now and then, it fails some recipients' first mail in a way of :data:`MISHAPS`, and takes the second.
+As mailbox servers do (Cyrus and Dovecot by their duplicate databases), it keeps one copy of a Message-ID for each
+recipient; a second one is answered the same and only noted, for the scorer to judge. Every other session offers
+CHUNKING, so that both ways of handing a message over meet each of these.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class Mailboxes:
         self._met: set[str] = set()
         self._silent = False
         self._random = random.Random(state.world.seed)
+        self._sessions = 0
         self.accepted = 0
         self.rejected = 0
 
@@ -60,7 +63,8 @@ class Mailboxes:
         async with stream:
             with trio.move_on_after(300):
                 try:
-                    await _Session(self, stream).run()
+                    self._sessions += 1
+                    await _Session(self, stream, chunking=self._sessions % 2 == 0).run()
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     pass
 
@@ -124,8 +128,9 @@ class Mailboxes:
 
 
 class _Session:
-    def __init__(self, boxes: Mailboxes, stream: trio.SocketStream) -> None:
+    def __init__(self, boxes: Mailboxes, stream: trio.SocketStream, *, chunking: bool) -> None:
         self._boxes = boxes
+        self._chunking = chunking
         self._stream = stream
         self._buffer = b""
         self._sender: str | None = None
@@ -143,7 +148,8 @@ class _Session:
 
     async def _reply(self, verb: str, line: str) -> str:
         if verb in ("EHLO", "HELO"):
-            extensions = ("SIZE 10485760", "8BITMIME", "SMTPUTF8", "DSN", "PIPELINING")
+            extensions = ["SIZE 10485760", "8BITMIME", "SMTPUTF8", "DSN", "PIPELINING"]
+            extensions += ["CHUNKING"] * self._chunking
             return "250-lab\r\n" + "".join(f"250-{name}\r\n" for name in extensions) + "250 ENHANCEDSTATUSCODES"
         if verb == "MAIL":
             found = _ADDRESS.search(line)
@@ -168,6 +174,8 @@ class _Session:
             return reply
         if verb == "DATA":
             return await self._data()
+        if verb == "BDAT" and self._chunking:
+            return await self._chunk(line)
         if verb in ("RSET", "NOOP"):
             self._sender, self._recipients = None, []
             return "250 2.0.0 ok"
@@ -184,22 +192,35 @@ class _Session:
                 raise trio.BrokenResourceError
             self._buffer += chunk
         data, self._buffer = self._buffer.split(b"\r\n.\r\n", 1)
-        if mishap == "lost-before":
+        return await self._end(mishap, data.replace(b"\r\n..", b"\r\n.") + b"\r\n")
+
+    async def _chunk(self, line: str) -> str:
+        """A message in one chunk, read whatever the answer is (RFC 3030 section 2)."""
+        size = int(line.split()[1])
+        while len(self._buffer) < size:
+            if not (more := await self._stream.receive_some(65536)):
+                raise trio.BrokenResourceError
+            self._buffer += more
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        if not self._recipients or self._sender is None:
+            return "503 5.5.1 RCPT first"
+        mishap, self._mishap = self._mishap, ""
+        return await self._end("two-answers" if mishap == "early" else mishap, data)
+
+    async def _end(self, mishap: str, data: bytes) -> str:
+        """What becomes of a whole message, and what the client hears of it."""
+        if self._sender is None or mishap == "lost-before":
             raise trio.BrokenResourceError
+        sender, recipients = self._sender, self._recipients
+        self._sender, self._recipients = None, []
         if mishap == "not-now":
-            self._sender, self._recipients = None, []
             return "451 4.3.0 not now"
         doubtful = mishap in ("lost-after", "two-answers", "early")
-        reply = self._boxes.accept(
-            self._sender, self._recipients, data.replace(b"\r\n..", b"\r\n.") + b"\r\n", doubtful=doubtful
-        )
+        reply = self._boxes.accept(sender, recipients, data, doubtful=doubtful)
         await self._boxes.delay()
         if mishap == "lost-after":
             raise trio.BrokenResourceError
-        if mishap == "two-answers":
-            reply += "\r\n451 4.3.0 not kept"
-        self._sender, self._recipients = None, []
-        return reply
+        return f"{reply}\r\n451 4.3.0 not kept" if mishap == "two-answers" else reply
 
     async def _line(self) -> str | None:
         while b"\r\n" not in self._buffer:
