@@ -24,7 +24,7 @@ from arke.screening.popular import POPULAR_TOP, popular_argument
 from panopticond.shared.clock import Clock
 from panopticond.shared.dga import Model
 from panopticond.shared.errors import ConfigurationError
-from panopticond.shared.keyboard import LAYOUTS
+from panopticond.shared.lookalike.keyboard import LAYOUTS
 from panopticond.shared.ranking import Finding, review_list, write_csv
 from panopticond.shared.zone import read_names
 

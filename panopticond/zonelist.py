@@ -19,7 +19,8 @@ from panopticond.config import Config, Tld
 from panopticond.shared.clock import Clock, rfc3339
 from panopticond.shared.dga import Model
 from panopticond.shared.errors import PanopticonError, StoreError
-from panopticond.shared.lookalike import Protected, builtin_protected
+from panopticond.shared.lookalike.protected import Protected
+from panopticond.shared.lookalike.words import builtin_protected
 from panopticond.shared.ranking import Finding, review_list
 from panopticond.shared.zone import Zone, read_zone
 from panopticond.shared.zonedays import names_before

@@ -36,7 +36,7 @@ from panopticond.shared.clock import Clock
 from panopticond.shared.control import ask
 from panopticond.shared.errors import ConfigurationError, ControlError, PanopticonError, RefusedError
 from panopticond.shared.http import Http
-from panopticond.shared.keyboard import LAYOUTS
+from panopticond.shared.lookalike.keyboard import LAYOUTS
 from panopticond.shared.minisign import PublicKey
 from panopticond.shared.records import read_tables
 from panopticond.shared.settings import read_secret

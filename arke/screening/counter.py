@@ -19,7 +19,7 @@ from arke.screening.lists import known_dga, labels_of, watched_by
 from arke.screening.opinion import Policy, read_policy, screen_name
 from panopticond.shared.dga import Model
 from panopticond.shared.errors import PanopticonError
-from panopticond.shared.lookalike import Protected
+from panopticond.shared.lookalike.protected import Protected
 from panopticond.shared.zone import read_names
 
 NAMES_LIMIT = 1000

@@ -15,8 +15,9 @@ import msgspec
 from arke.screening.popular import popular_names
 from arke.screening.settings import Screen
 from panopticond.shared.errors import PanopticonError
-from panopticond.shared.keyboard import LAYOUTS, Keyboards, Layout, layout_fault
-from panopticond.shared.lookalike import Protected, builtin_lures, builtin_protected
+from panopticond.shared.lookalike.keyboard import LAYOUTS, Keyboards, Layout, layout_fault
+from panopticond.shared.lookalike.protected import Protected
+from panopticond.shared.lookalike.words import builtin_lures, builtin_protected
 from panopticond.shared.zone import looks_like_zone, read_names, read_zone
 
 KNOWN_LIMIT = 5_000_000  # names of known-DGA lists held at once

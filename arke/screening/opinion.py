@@ -13,9 +13,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from panopticond.shared import confusable
 from panopticond.shared.dga import Model
-from panopticond.shared.lookalike import Hit, Protected
+from panopticond.shared.lookalike import confusable
+from panopticond.shared.lookalike.hits import Hit
+from panopticond.shared.lookalike.protected import Protected
 from panopticond.shared.ranking import GENERATED_AT_MOST, KNOWN_SCORE, REASON_LIMIT
 from panopticond.shared.settings import convert, read_json
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from panopticond.shared.keyboard import LAYOUTS, layout_fault
+from panopticond.shared.lookalike.keyboard import LAYOUTS, layout_fault
 from panopticond.shared.values import is_file
 
 POPULAR_MOST = 100_000

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from panopticond.shared.dga import Model
-from panopticond.shared.lookalike import Hit, Protected, builtin_protected
+from panopticond.shared.lookalike.hits import Hit
+from panopticond.shared.lookalike.protected import Protected
+from panopticond.shared.lookalike.words import builtin_protected
 
 PLAIN_FROM = 0.7
 """Score of a look-alike from which it is a sign: one slip from six letters, or a brand with lure words only."""

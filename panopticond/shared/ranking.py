@@ -17,9 +17,10 @@ from typing import IO
 
 import msgspec
 
-from panopticond.shared import confusable
 from panopticond.shared.dga import Model
-from panopticond.shared.lookalike import Hit, Protected
+from panopticond.shared.lookalike import confusable
+from panopticond.shared.lookalike.hits import Hit
+from panopticond.shared.lookalike.protected import Protected
 
 GENERATED_AT_MOST = 0.75  # strange letters alone are worth a look, never a hold: acronyms have them too
 KNOWN_SCORE = 0.95  # a name that stands in a list of known generated names

@@ -14,7 +14,7 @@ from arke.screening import lists, opinion
 from panopticond.shared import ranking
 from panopticond.shared.dga import Model
 from panopticond.shared.errors import ConfigurationError, PanopticonError
-from panopticond.shared.lookalike import Protected
+from panopticond.shared.lookalike.protected import Protected
 
 INDEX = Protected(["paypal", "netflix"])
 MODEL = Model.load()

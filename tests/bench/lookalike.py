@@ -36,7 +36,7 @@ print(json.dumps({"seconds": time.process_time() - started, "variants": found}))
 
 def child() -> dict[str, float]:
     """One timed run, in a process of its own."""
-    from panopticond.shared.lookalike import Protected
+    from panopticond.shared.lookalike.protected import Protected
 
     labels, _ = names()
     protect = brands()

@@ -14,7 +14,7 @@ import pytest
 
 from arke import screen
 from panopticond.shared.dga import Model
-from panopticond.shared.lookalike import Protected
+from panopticond.shared.lookalike.protected import Protected
 
 DATA = Path(os.environ.get("PANOPTICON_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 KINDS = {

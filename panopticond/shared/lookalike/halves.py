@@ -1,6 +1,6 @@
 """Long protected names by their halves: one or two slips that fall into the same half leave the other as it stands.
 
-Part of the index of ``lookalike``, for one label and for the labels of a zone of one length. Pure.
+Part of the index of ``protected``, for one label and for the labels of a zone of one length. Pure.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from panopticond.shared.edits import two_edits
+from panopticond.shared.lookalike.edits import two_edits
 
 LONG_ENOUGH = 10  # letters; the halves of shorter names stand in too many other labels
 

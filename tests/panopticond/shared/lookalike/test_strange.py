@@ -2,8 +2,8 @@
 
 import random
 
-from panopticond.shared import confusable
-from panopticond.shared.lookalike_strange import Strange
+from panopticond.shared.lookalike import confusable
+from panopticond.shared.lookalike.strange import Strange
 
 BRANDS = ["visa", "apple", "paypal", "payqal", "netflix", "facebook", "bankofamerica", "ups"]
 INDEX = Strange(BRANDS)

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panopticond.shared import confusable, soundlike
-from panopticond.shared.edits import kinds_of_one_edit, one_edit_labels
-from panopticond.shared.keyboard import ALPHABET, LAYOUTS, Keyboards, layout_fault, neighbours
-from panopticond.shared.lookalike import Protected, builtin_protected
+from panopticond.shared.lookalike import confusable, soundlike
+from panopticond.shared.lookalike.edits import kinds_of_one_edit, one_edit_labels
+from panopticond.shared.lookalike.keyboard import ALPHABET, LAYOUTS, Keyboards, layout_fault, neighbours
+from panopticond.shared.lookalike.protected import Protected
+from panopticond.shared.lookalike.words import builtin_protected
 
 BRANDS = ["paypal", "facebook", "bankofamerica", "visa", "microsoft", "netflix", "ups"]
 INDEX = Protected(BRANDS)

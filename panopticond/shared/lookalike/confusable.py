@@ -1,6 +1,6 @@
 """Letters that look alike: Unicode folded to ASCII, and the ASCII shapes that pass for each other (after UTS 39).
 
-First step of ``lookalike``: a label is folded, then reduced to a skeleton in which confusable shapes are one; names
+First step of ``protected``: a label is folded, then reduced to a skeleton in which confusable shapes are one; names
 with equal skeletons are compared shape by shape. Pure. Latin letters are read off their Unicode names; the Cyrillic,
 Greek, Armenian and other letters that pass for Latin ones stand in ``data/confusables.txt``.
 """

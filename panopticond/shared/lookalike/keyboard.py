@@ -1,4 +1,4 @@
-"""Which keys lie beside which, on the layouts typists use: for slips of the finger in ``lookalike``. Pure data.
+"""Which keys lie beside which, on the layouts typists use: for slips of the finger in ``protected``. Pure data.
 
 A layout is three or four rows of keys, each row shifted half a key to the right of the one above. Those of
 :data:`LAYOUTS` are known by name; any other is given by its rows.

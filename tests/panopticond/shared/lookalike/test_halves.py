@@ -2,9 +2,9 @@
 
 import random
 
-from panopticond.shared.edits import across_the_middle, one_edit_labels, two_edits
-from panopticond.shared.keyboard import ALPHABET
-from panopticond.shared.lookalike_halves import LONG_ENOUGH, Halves
+from panopticond.shared.lookalike.edits import across_the_middle, one_edit_labels, two_edits
+from panopticond.shared.lookalike.halves import LONG_ENOUGH, Halves
+from panopticond.shared.lookalike.keyboard import ALPHABET
 
 BRANDS = ["bankofamerica", "wellsfargo", "raiffeisen", "mississippi", "aaaaaaaaaa", "visa"]
 

@@ -1,6 +1,6 @@
 """Labels with a letter or two that look like no ASCII letter we know: which protected names the other letters spell.
 
-Part of the index of ``lookalike``. Every protected name stands under three blocks of its letters; strange letters, of
+Part of the index of ``protected``. Every protected name stands under three blocks of its letters; strange letters, of
 which there are two at most, leave one block as it is. Pure.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from panopticond.shared.confusable import alike, families
+from panopticond.shared.lookalike.confusable import alike, families
 
 STRANGE_LIMIT = 2
 LETTERS_LEAST = 3  # that are not strange: fewer say nothing

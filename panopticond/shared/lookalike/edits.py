@@ -1,6 +1,6 @@
 """One slip between a protected name and a label: which kind of slip it is, and every label that one slip leads to.
 
-Used by ``lookalike``. Pure. A slip anybody could make or an attacker would choose (next key, doubled letter, a bit
+Used by ``protected``. Pure. A slip anybody could make or an attacker would choose (next key, doubled letter, a bit
 flipped) counts for every name of four letters or more; any other letter only for names of :data:`LOOSE_LENGTH`
 letters, where chance does not lead to other people's names.
 """
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 
-from panopticond.shared.confusable import alike
-from panopticond.shared.keyboard import ALPHABET, Keyboards
+from panopticond.shared.lookalike.confusable import alike
+from panopticond.shared.lookalike.keyboard import ALPHABET, Keyboards
 
 LOOSE_LENGTH = 7
 _VOWELS = frozenset("aeiou")

@@ -1,4 +1,4 @@
-"""How a label sounds to an English speaker, roughly: equal keys make a soundsquat in ``lookalike``. Pure."""
+"""How a label sounds to an English speaker, roughly: equal keys make a soundsquat in ``protected``. Pure."""
 
 from __future__ import annotations
 

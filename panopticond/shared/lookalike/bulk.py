@@ -1,4 +1,4 @@
-"""Whole zones at once for ``lookalike``: which labels are worth the trouble of a closer look. Pure.
+"""Whole zones at once for ``protected``: which labels are worth the trouble of a closer look. Pure.
 
 Every function passes over plain labels (ASCII, no ``xn--``) in comprehensions of one test each, list by list of one
 length: a million labels are sifted in the time that a loop asking all the tests of each label would take for a third

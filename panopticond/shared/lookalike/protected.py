@@ -9,44 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from importlib import resources
 
-import msgspec
-
-from panopticond.shared import confusable, lookalike_bulk, soundlike
-from panopticond.shared.edits import EVERY_KEYBOARD, across_the_middle, kinds_of_one_edit, one_edit_labels
-from panopticond.shared.keyboard import Keyboards
-from panopticond.shared.lookalike_halves import LONG_ENOUGH, Halves
-from panopticond.shared.lookalike_strange import Strange
+from panopticond.shared.lookalike import bulk, confusable, soundlike
+from panopticond.shared.lookalike.combosquat import INSIDE_LENGTH, Combosquats
+from panopticond.shared.lookalike.edits import EVERY_KEYBOARD, across_the_middle, kinds_of_one_edit, one_edit_labels
+from panopticond.shared.lookalike.halves import LONG_ENOUGH, Halves
+from panopticond.shared.lookalike.hits import Hit, one_slip, same, sounding, two_slips
+from panopticond.shared.lookalike.keyboard import Keyboards
+from panopticond.shared.lookalike.strange import Strange
+from panopticond.shared.lookalike.words import builtin_lures
 
 SHORT_LENGTH = 3  # labels this short are protected against exact and homoglyph forms only
 LONG_LENGTH = 7
-INSIDE_LENGTH = lookalike_bulk.WHOLE
 GLUED_LENGTH = 5
 SOUND_LENGTH = 5
 HALF = 5
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_DIGITS = re.compile(r"[0-9]+")
-_TLDS = frozenset(
-    {"com", "net", "org", "info", "biz", "co", "io", "app", "gov", "edu", "online", "site", "shop", "xyz", "eu", "us",
-     "uk", "de", "fr", "es", "it", "nl", "pl", "ru", "br", "in", "cn", "jp", "au", "ca", "ch"}
-)  # fmt: skip
-
-
-_GLUED_TLDS = frozenset({"com", "net", "org", "info", "biz", "gov"})
-
-
-class Hit(msgspec.Struct, frozen=True, gc=False):
-    """One way in which a label imitates a brand."""
-
-    brand: str
-    kind: str
-    """One of the kinds of ``arke screen``."""
-    distance: int
-    """Slips, or look-alike shapes, between the two; 0 for the brand itself with nothing or only words around it."""
-    reason: str
-    score: float
-    """0 to 1, higher is worse."""
 
 
 class Protected:
@@ -70,9 +48,7 @@ class Protected:
         for label in also:
             self._take(label)
         del self.warnings[noted:]  # a warning is for the list somebody wrote just now
-        self._lures = frozenset(builtin_lures() if lures is None else lures)
-        self._lure_heads = frozenset(lure[:2] for lure in self._lures)
-        self._lure_tails = frozenset(lure[-2:] for lure in self._lures)
+        self._combosquats = Combosquats(builtin_lures() if lures is None else lures)
         # The brands of a key are words of one text: a hundred thousand lists would keep the garbage collector busy.
         self._deletes: dict[str, str] = {}
         self._sounds: dict[str, str] = {}
@@ -110,7 +86,7 @@ class Protected:
             _add(self._sounds, sound, brand)
         if len(brand) >= INSIDE_LENGTH:
             _add(self._inside, brand[:INSIDE_LENGTH], brand)
-            self._pieces |= lookalike_bulk.pieces(brand)
+            self._pieces |= bulk.pieces(brand)
 
     def look(self, label: str) -> list[Hit]:
         """Every brand that a label (lower case, without TLD) imitates, worst first; none for an invalid one."""
@@ -147,7 +123,7 @@ class Protected:
         """The brands themselves, and their slips looked up among the labels; most of long brands' lie in a half."""
         for brand in self.brands:
             if brand in every:
-                yield brand, self._same(brand, "")
+                yield brand, same(brand, "")
             if len(brand) > SHORT_LENGTH:
                 slips = (
                     across_the_middle(brand) if len(brand) >= LONG_ENOUGH else one_edit_labels(brand, self._keyboards)
@@ -158,50 +134,33 @@ class Protected:
 
     def _scan_forms(self, plain: list[str]) -> Iterator[tuple[str, Hit]]:
         """Shapes and sounds: many labels reduced at once, then compared with the brands'."""
-        for label, shape in lookalike_bulk.reduced(plain, confusable.skeletons, self._skeletons):
+        for label, shape in bulk.reduced(plain, confusable.skeletons, self._skeletons):
             for hit in self._shapes(label, shape, ""):
                 yield label, hit
-        for label, sound in lookalike_bulk.reduced(plain, soundlike.keys, self._sounds):
+        for label, sound in bulk.reduced(plain, soundlike.keys, self._sounds):
             for hit in self._sound(label, sound, ""):
                 yield label, hit
 
     def _scan_lengths(self, plain: list[str]) -> Iterator[tuple[str, Hit]]:
         """What is sought among labels of one length: brands with words around them, and slips in one half."""
-        for length, labels in lookalike_bulk.by_length(plain).items():
+        for length, labels in bulk.by_length(plain).items():
             around = [
-                *(
-                    (brand, label)
-                    for brand, label in lookalike_bulk.worded(labels, self.brands)
-                    if len(brand) > SHORT_LENGTH
-                ),
-                *lookalike_bulk.inside(labels, length, self._pieces, self._inside),
+                *((brand, label) for brand, label in bulk.worded(labels, self.brands) if len(brand) > SHORT_LENGTH),
+                *bulk.inside(labels, length, self._pieces, self._inside),
             ]
-            for brand, label in lookalike_bulk.beginning(labels, self._heads, HALF):
-                if self._worth(brand, label[len(brand) :]):
+            for brand, label in bulk.beginning(labels, self._heads, HALF):
+                if self._combosquats.worth(brand, label[len(brand) :]):
                     around.append((brand, label))
-            for brand, label in lookalike_bulk.ending(labels, self._tails, HALF):
+            for brand, label in bulk.ending(labels, self._tails, HALF):
                 rest = label[: -len(brand)]
-                if self._worth(brand, rest) or brand in rest:
+                if self._combosquats.worth(brand, rest) or brand in rest:
                     around.append((brand, label))
             for brand, label in around:
-                if brand != label and (hit := self._combination(brand, label, label.split("-"), "")) is not None:
+                if brand != label and (hit := self._combosquats.hit(brand, label, label.split("-"), "")) is not None:
                     yield label, hit
             for brand, label in self._halves.near(labels, length):
-                for hit in self._slip_hits(brand, label, "") or [_two_slips(brand, "")]:
+                for hit in self._slip_hits(brand, label, "") or [two_slips(brand, "")]:
                     yield label, hit
-
-    def _worth(self, brand: str, rest: str) -> bool:
-        """Whether :meth:`_combination` may find something in a brand with ``rest`` before or behind it.
-
-        It does not, which spares nearly all of the labels, where a short brand is part of a longer word.
-        """
-        return (
-            len(brand) >= INSIDE_LENGTH
-            or not rest.isalpha()
-            or rest in self._lures
-            or rest in _GLUED_TLDS
-            or (rest[:2] in self._lure_heads and rest[-2:] in self._lure_tails)
-        )
 
     def _ordered(self, found: Iterable[Hit], label: str) -> list[Hit]:
         """Worst first, one of each brand and kind; a protected name imitates no other, but for those given."""
@@ -227,20 +186,13 @@ class Protected:
                 yield Hit(brand, "homoglyph", strange, reason, 0.75)
             return
         if folded in self.brands:
-            yield self._same(folded, foreign, marks_only=confusable.marks_only(shown))
+            yield same(folded, foreign, marks_only=confusable.marks_only(shown))
         yield from self._shapes(folded, confusable.skeletons(folded.encode()).decode(), foreign)
         if len(folded) > 1:
             yield from self._slips(folded, foreign)
             yield from self._two_slips(folded, foreign)
             yield from self._around(folded, foreign)
             yield from self._sound(folded, soundlike.key(folded), foreign)
-
-    def _same(self, brand: str, foreign: str, *, marks_only: bool = False) -> Hit:
-        if marks_only:  # words of another language differ so from short names: home and hõme
-            return Hit(brand, "homoglyph", 0, f"{foreign}reads {brand}", min(0.95, 0.5 + 0.06 * len(brand)))
-        if foreign:
-            return Hit(brand, "homoglyph", 0, f"{foreign}reads {brand}", 0.97)
-        return Hit(brand, "homoglyph", 0, "the protected name itself", 0.9)
 
     def _shapes(self, folded: str, shape: str, foreign: str) -> Iterator[Hit]:
         for brand in self._skeletons.get(shape, "").split():
@@ -261,16 +213,12 @@ class Protected:
             yield from self._slip_hits(brand, folded, foreign)
 
     def _slip_hits(self, brand: str, label: str, foreign: str) -> list[Hit]:
-        score = min(0.92, 0.4 + 0.05 * len(brand))
-        return [
-            Hit(brand, kind, 1, f"{foreign}one slip from {brand}: {_REASONS[kind]}", score)
-            for kind in kinds_of_one_edit(brand, label, self._keyboards)
-        ]
+        return [one_slip(brand, kind, foreign) for kind in kinds_of_one_edit(brand, label, self._keyboards)]
 
     def _two_slips(self, folded: str, foreign: str) -> Iterator[Hit]:
         for brand, label in self._halves.near([folded], len(folded)):
             if not kinds_of_one_edit(brand, label, self._keyboards):
-                yield _two_slips(brand, foreign)
+                yield two_slips(brand, foreign)
 
     def _around(self, folded: str, foreign: str) -> Iterator[Hit]:
         """The brand with words around it, as a token, glued on, or inside."""
@@ -283,63 +231,13 @@ class Protected:
             for at, piece in enumerate(pieces, 1):
                 near.update(brand for brand in self._inside.get(piece, "").split() if folded.startswith(brand, at))
         for brand in near:
-            if brand != folded and (hit := self._combination(brand, folded, tokens, foreign)) is not None:
+            if brand != folded and (hit := self._combosquats.hit(brand, folded, tokens, foreign)) is not None:
                 yield hit
-
-    def _combination(self, brand: str, folded: str, tokens: list[str], foreign: str) -> Hit | None:
-        before, _, after = folded.partition(brand)
-        rest = [word for word in (before.strip("-"), after.strip("-")) if word]
-        words = [_DIGITS.sub("", word) for text in rest for word in text.split("-")]
-        tld = after.strip("-").split("-", 1)[0]
-        if tld in _GLUED_TLDS or (tld in _TLDS and after.startswith("-")):
-            score = 0.75 if tld not in _GLUED_TLDS else 0.9 if after.startswith("-") else 0.8
-            return Hit(brand, "tld-in-label", 0, f"{foreign}{brand} with .{tld} written into the label", score)
-        token = brand in tokens
-        if not token and len(brand) < INSIDE_LENGTH and len(words) == 1 and words[0] and not self._lure(words[0]):
-            return None  # a short name at one end of a longer word: most of what comes here
-        lured = [word for word in words if word and self._lure(word)]
-        size = 0.02 * min(len(brand), 12)
-        if lured and len(lured) == len([word for word in words if word]):
-            return Hit(brand, "combosquat", 0, f"{foreign}{brand} with {', '.join(lured)}", 0.7 + size)
-        if not any(words):
-            return Hit(brand, "combosquat", 0, f"{foreign}{brand} with digits or hyphens", 0.5 + size)
-        if token and lured:
-            return Hit(brand, "combosquat", 0, f"{foreign}{brand} as a word, with {', '.join(lured)}", 0.6 + size)
-        if token:
-            return Hit(brand, "combosquat", 0, f"{foreign}{brand} as a word of its own", 0.3 + size)
-        if len(brand) >= INSIDE_LENGTH:
-            return Hit(brand, "combosquat", 0, f"{foreign}{brand} inside the label", 0.25 + size)
-        return None
-
-    def _lure(self, word: str) -> bool:
-        """A lure word, or two of them run together."""
-        if word in self._lures:
-            return True
-        if word[:2] not in self._lure_heads or word[-2:] not in self._lure_tails:
-            return False
-        return any(word[:at] in self._lures and word[at:] in self._lures for at in range(2, len(word) - 1))
 
     def _sound(self, folded: str, sound: str, foreign: str) -> Iterator[Hit]:
         for brand in self._sounds.get(sound, "").split():
             if brand != folded:
-                score = min(0.8, 0.3 + 0.04 * len(brand))
-                yield Hit(brand, "soundsquat", 1, f"{foreign}{folded} sounds like {brand}", score)
-
-
-_REASONS = {
-    "addition": "a letter added at the end",
-    "bitsquatting": "one bit flipped",
-    "homoglyph": "a letter that looks the same",
-    "hyphenation": "a hyphen put in",
-    "insertion": "a letter put in",
-    "keyboard": "a neighbouring key",
-    "omission": "a letter left out",
-    "plural": "an s added",
-    "repetition": "a letter doubled",
-    "replacement": "a letter replaced",
-    "transposition": "two letters swapped",
-    "vowel-swap": "another vowel",
-}
+                yield sounding(brand, folded, foreign)
 
 
 def _sorted_out(labels: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
@@ -357,10 +255,6 @@ def _sorted_out(labels: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]
     return plain, foreign
 
 
-def _two_slips(brand: str, foreign: str) -> Hit:
-    return Hit(brand, "replacement", 2, f"{foreign}two slips from {brand}", min(0.3 + 0.03 * len(brand), 0.8))
-
-
 def _add(words: dict[str, str], key: str, brand: str) -> None:
     words[key] = f"{words[key]} {brand}" if key in words else brand
 
@@ -370,18 +264,3 @@ def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     for key, brand in pairs:
         found.setdefault(key, []).append(brand)
     return {key: tuple(brands) for key, brands in found.items()}
-
-
-def builtin_protected() -> list[str]:
-    """The built-in protected labels: international brands; banks, posts, tax offices, telecoms, governments."""
-    return _words("protected.txt")
-
-
-def builtin_lures() -> list[str]:
-    """The built-in words that go with a brand in a combosquat."""
-    return _words("lures.txt")
-
-
-def _words(name: str) -> list[str]:
-    text = (resources.files("panopticond.shared") / "data" / name).read_text(encoding="utf-8")
-    return [word for line in text.splitlines() if not line.startswith("#") for word in line.split()]
