@@ -1,33 +1,24 @@
 """The life of both packages on a clean Debian 12, told line by line; runs inside it, with Debian's own Python alone.
 
 ``packer.cleanhost`` lays it beside the packages and starts it: as a unit where systemd is process 1, else under chroot.
-Each line of the result begins with ``ok``, ``FAILED`` or ``left out``, and names what was looked at.
+``host`` is what it does things with, ``kept`` what must come through an upgrade. Each line of the result begins with
+``ok``, ``FAILED`` or ``left out``, and names what was looked at.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import pwd
 import re
-import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-BOOTED = Path("/run/systemd/system").is_dir()
-PROGRAMS = {"panopticond": "panopticon", "arke": "arke"}
-STARTED_WITHIN_SECONDS = 60.0
-UNTOUCHED = ("/proc", "/sys", "/dev", "/run", "/tmp",  # noqa: S108 - looked past, never used
-             "/var/cache", "/var/log", "/var/lib/apt", "/var/lib/dpkg",
-             "/var/lib/systemd", "/root", str(HERE))  # fmt: skip
+import kept
+from host import BOOTED, HERE, PROGRAMS, Daemons, FailedError, claim, listing, processes_of, run
+
 EXPOSURE = 1.5
-_SYSTEMS = re.compile(r"^/etc/(passwd|group|shadow|gshadow|subuid|subgid)-$|\.pyc$|/__pycache__$")
-"""What the system writes by itself beside our packages: former files of users, byte code of Debian's own modules."""
-_OURS = re.compile(r"/usr/lib/(arke|panopticond)(/|$)")
 ROWS = 5
 LIST = "".join(f"https://shop{number}.zz/login\n" for number in range(ROWS))
 PANOPTICOND_TOML = """
@@ -61,103 +52,6 @@ RDAP = {"url": "https://rdap.nic.example/", "username": "arke",
         "password_file": "/run/credentials/arke.service/secret_rdap"}  # fmt: skip
 
 
-class FailedError(Exception):
-    """What was looked at is not so."""
-
-
-def run(*command: str, status: int | None = 0, user: str = "", seconds: float = 300.0) -> str:
-    """A command's output, both streams; FailedError when it ends with another status."""
-    whole = ["runuser", "-u", user, "--", *command] if user else list(command)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(whole, capture_output=True, text=True, check=False, env=environment, timeout=seconds)
-    said = done.stdout + done.stderr
-    if status is not None and done.returncode != status:
-        raise FailedError(f"{' '.join(command)}: status {done.returncode}: {said.strip()[-1500:]}")
-    return said
-
-
-def claim(holds: object, sentence: str) -> None:
-    """FailedError with the sentence where it does not hold."""
-    if not holds:
-        raise FailedError(sentence)
-
-
-def listing() -> set[str]:
-    """Every path of this host, but what the system itself writes while it runs; and its users and groups."""
-    found = set()
-    for folder, folders, files in os.walk("/"):
-        folders[:] = [name for name in folders if os.path.join(folder, name) not in UNTOUCHED]
-        found |= {os.path.join(folder, name) for name in [*folders, *files]}
-    found -= {path for path in found if _SYSTEMS.search(path) and not _OURS.match(path)}
-    for name in ("passwd", "group"):
-        found |= {f"{name}: {line.partition(':')[0]}" for line in Path("/etc", name).read_text().splitlines()}
-    return found
-
-
-def processes_of(user: str) -> list[str]:
-    """The numbers of a user's processes."""
-    number = pwd.getpwnam(user).pw_uid
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            found += [entry.name] if entry.stat().st_uid == number else []
-        except FileNotFoundError:
-            continue  # it ended while we looked
-    return found
-
-
-class Daemons:
-    """Both daemons: as units where systemd runs, else as processes of their users with a notify socket of ours."""
-
-    def __init__(self) -> None:
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(self, name: str) -> None:
-        """Returns once the daemon said READY=1; systemd's start does so by itself (Type=notify)."""
-        if BOOTED:
-            run("systemctl", "start", name)
-            return
-        os.makedirs(f"/run/{PROGRAMS[name]}", exist_ok=True)
-        user = pwd.getpwnam(PROGRAMS[name])
-        os.chown(f"/run/{PROGRAMS[name]}", user.pw_uid, user.pw_gid)
-        path = f"/run/{name}.notify"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-            Path(path).unlink(missing_ok=True)
-            listener.bind(path)
-            os.chown(path, user.pw_uid, user.pw_gid)
-            listener.settimeout(STARTED_WITHIN_SECONDS)
-            environment = {**os.environ, "NOTIFY_SOCKET": path, "HOME": user.pw_dir}
-            with (HERE / f"{name}.log").open("ab") as log:
-                self.processes[name] = subprocess.Popen(
-                    [f"/usr/bin/{name}", "run"],
-                    stdout=log,
-                    stderr=log,
-                    env=environment,
-                    user=user.pw_uid,
-                    group=user.pw_gid,
-                    extra_groups=(),
-                )
-            try:
-                while "READY=1" not in listener.recv(4096).decode().split("\n"):
-                    pass
-            except TimeoutError:
-                said = (HERE / f"{name}.log").read_text(errors="replace")
-                raise FailedError(f"{name} is not ready: {said[-800:]}") from None
-
-    def stop(self, name: str) -> None:
-        """SIGTERM, and a good end."""
-        if BOOTED:
-            run("systemctl", "stop", name)
-            return
-        process = self.processes.pop(name)
-        process.terminate()
-        claim(process.wait(30) == 0, f"{name} ended with {process.returncode}")
-
-    def main_pid(self, name: str) -> str:
-        """The main process's number."""
-        return run("systemctl", "show", "-P", "MainPID", name).strip()
-
-
 class Life:
     """The steps in their order; what one leaves the next one finds."""
 
@@ -165,6 +59,9 @@ class Life:
         self.before = listing()
         self.daemons = Daemons()
         self.pids: dict[str, str] = {}
+        self.schema: dict[str, int] = {}
+        self.seen: dict[str, object] = {}
+        self.serial = 0
 
     def install(self) -> None:
         """Both are installed by apt; neither is enabled or started."""
@@ -211,37 +108,34 @@ class Life:
         Path("/etc/arke/arke.json").write_text(json.dumps(settings))
 
     def daemons_run(self) -> None:
-        """Both start, say READY and answer status; panopticond takes in its feed; arke keeps an objection."""
+        """Both start on nothing, say READY, answer status to a member of their group; panopticond takes in its feed."""
+        run("useradd", "--no-create-home", "--groups", ",".join(PROGRAMS.values()), "somebody")
         for name in PROGRAMS:
             self.daemons.start(name)
-            claim(json.loads(run(name, "status", "--json")), f"{name} says nothing")
-        for _ in range(120):
-            if self.indicators() == len(LIST.splitlines()):
-                break
-            time.sleep(0.5)
-        claim(
-            self.indicators() == len(LIST.splitlines()), f"{self.indicators()} indicators of {len(LIST.splitlines())}"
-        )
-        run("arke", "forget", "--objection", "holder@nic.example", "-c", self.plain_arke(), user="arke")
-        claim(self.objections() == 1, "the objection is not in the ledger")
+            claim(json.loads(run(name, "status", "--json", user="somebody")), f"{name} says nothing")
+        run("userdel", "somebody")
+        kept.wait_for_indicators(ROWS)
 
-    def plain_arke(self) -> str:
-        """arke.json without what only the unit can read, for a command beside it."""
-        settings = json.loads(Path("/etc/arke/arke.json").read_text())
-        settings.pop("rdap", None)
-        path = Path("/etc/arke/by-hand.json")
-        path.write_text(json.dumps(settings))
-        return str(path)
-
-    def indicators(self) -> int:
-        """How many panopticond watches, as its socket tells."""
-        return int(json.loads(run("panopticond", "status", "--json"))["indicators"])
-
-    def objections(self) -> int:
-        """How many objections arke's ledger holds."""
-        path = next(Path("/var/lib/arke").glob("*.db"))
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as ledger:
-            return int(ledger.execute("SELECT count(*) FROM suppressed").fetchone()[0])
+    def older_data(self) -> None:
+        """What software of an older schema left is backed up, brought forward and shown by the ordinary commands."""
+        for name in PROGRAMS:
+            self.daemons.stop(name)
+        kept.lay()
+        older = kept.versions()
+        for name in PROGRAMS:
+            self.daemons.start(name)
+        self.schema = kept.versions()
+        for name, version in self.schema.items():
+            claim(version == older[name] + 1, f"{name}: schema {older[name]} became {version}")
+            kept.backup(name, version)
+        kept.wait_for_indicators(ROWS + kept.INDICATORS)
+        run("arke", "forget", "--objection", "holder@nic.example", user="arke")
+        self.seen = kept.seen()
+        claim(self.seen["sighting"] and self.seen["incident"], "explain does not know the older store's case")
+        claim(self.seen["accepted"] and self.seen["queue"], "the older ledger's snapshot and decision are lost")
+        claim(self.seen["objections"] == 1, "the objection is not in the ledger")
+        self.serial = kept.publish()
+        claim(kept.SERIAL in kept.chain(), f"no snapshot goes on from {kept.SERIAL}: {kept.chain()}")
 
     def watchdog(self) -> None:
         """A daemon that stands still is ended by systemd and started anew; one that gets on is not."""
@@ -258,17 +152,13 @@ class Life:
         os.kill(int(first), 19)
         for _ in range(60):
             time.sleep(0.5)
-            if self.daemons.main_pid("arke") not in (first, "0") and self.active("arke"):
+            if self.daemons.main_pid("arke") not in (first, "0") and self.daemons.active("arke"):
                 break
         claim(self.daemons.main_pid("arke") not in (first, "0"), "it stands still and is left alone")
         drop_in.unlink()
         drop_in.parent.rmdir()
         run("systemctl", "daemon-reload")
         run("systemctl", "restart", "arke")
-
-    def active(self, name: str) -> bool:
-        """Whether systemd holds the unit for running."""
-        return run("systemctl", "is-active", name, status=None).strip() == "active"
 
     def confined(self) -> None:
         """The unit's walls stand: only its state is writable, no capability is left, system calls are filtered."""
@@ -283,40 +173,77 @@ class Life:
             claim("rw" in by_place.get(f"/var/lib/{user}", ()), f"{name} cannot write its state")
 
     def upgrade(self) -> None:
-        """The next build over the running one: restarted, data and edited configuration kept."""
+        """The next build, of the next schema, over the running one: data backed up, migrated, kept and shown."""
+        for name in PROGRAMS:
+            run(name, "backup", f"/var/backups/{name}.tar")
         self._change(sorted(HERE.glob("new/*.deb")), ())
         claim(
             Path("/etc/panopticon/panopticond.toml.dpkg-dist").exists(),
             "the new example is not laid beside the edited one",
         )
+        for name, version in kept.versions().items():
+            claim(version == self.schema[name] + 1, f"{name}: schema {self.schema[name]} became {version}")
+            kept.backup(name, version)
+        claim(kept.changed(), "the new schema's column is not there, or empty")
+        self._same()
+        self._next_serial()
+        run("arke", "forget", "--objection", "another@nic.example", user="arke")
+        claim(kept.seen()["objections"] == 2, "the new objection is not in the ledger")
 
     def roll_back(self) -> None:
-        """The former build again: data and configuration kept."""
-        self._change(sorted(HERE.glob("old/*.deb")), ("--allow-downgrades",))
+        """As the page says: the former build refuses the newer schema, takes the backup, and runs on what it knew."""
+        for name in PROGRAMS:
+            self.daemons.stop(name)
+        self._install(sorted(HERE.glob("old/*.deb")), ("--allow-downgrades",))
+        for name, version in self.schema.items():
+            said = self.daemons.refusal(name)
+            sentence = f"has schema {version + 1}, this software knows up to {version}; install the newer version"
+            claim(any(sentence in line for line in said), f"{name} does not say so: {said}")
+            claim(not any("Traceback" in line for line in said), f"{name} has no sentence for it: {said}")
+            file = str(kept.backup(name, version + 1))
+            run(name, "restore", file, user=PROGRAMS[name], status=1)  # not over what is there, unless it was said
+            run(name, "restore", "--replace", file, user=PROGRAMS[name])
+            self.daemons.start(name)
+        claim(kept.versions() == self.schema, f"{kept.versions()}")
+        self._same()
+        self._next_serial()
+
+    def _same(self) -> None:
+        """All that was shown before is shown now."""
+        now = kept.seen()
+        claim(now == self.seen, f"{self.seen} became {now}")
+
+    def _next_serial(self) -> None:
+        """A snapshot published now follows the last one a registry could have, whatever the store remembers of it."""
+        serial = kept.publish()
+        claim(serial > self.serial, f"serial {serial} after {self.serial}: a registry would refuse it")
+        self.serial = serial
 
     def _change(self, packages: list[Path], more: tuple[str, ...]) -> None:
-        kept = Path("/etc/panopticon/panopticond.toml").read_text(), Path("/etc/arke/arke.json").read_text()
         if BOOTED:
             self.pids = {name: self.daemons.main_pid(name) for name in PROGRAMS}
         else:
             for name in PROGRAMS:
                 self.daemons.stop(name)
-        options = ("-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", *more)
-        run("apt-get", "install", *options, *(str(path) for path in packages))
+        self._install(packages, more)
         for name in PROGRAMS:
-            wanted = run(
-                "dpkg-deb", "-f", str(next(path for path in packages if path.name.startswith(name))), "Version"
-            )
-            claim(run("dpkg-query", "-W", "-f", "${Version}", name) == wanted.strip(), f"{name}: another version")
             if BOOTED:
-                claim(self.active(name), f"{name} does not run: {run('systemctl', 'status', name, status=None)}")
+                claim(self.daemons.active(name), f"{name} is down: {run('systemctl', 'status', name, status=None)}")
                 claim(self.daemons.main_pid(name) != self.pids[name], f"{name} still runs the former build")
             else:
                 self.daemons.start(name)
-        claim(self.indicators() == ROWS, "indicators are lost")
-        claim(self.objections() == 1, "the objection is lost")
+
+    def _install(self, packages: list[Path], more: tuple[str, ...]) -> None:
+        """By apt; edited configurations stay."""
+        before = Path("/etc/panopticon/panopticond.toml").read_text(), Path("/etc/arke/arke.json").read_text()
+        options = ("-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", *more)
+        run("apt-get", "install", *options, *(str(path) for path in packages))
+        for name in PROGRAMS:
+            package = next(path for path in packages if path.name.startswith(name))
+            wanted = run("dpkg-deb", "-f", str(package), "Version").strip()
+            claim(run("dpkg-query", "-W", "-f", "${Version}", name) == wanted, f"{name}: another version")
         now = Path("/etc/panopticon/panopticond.toml").read_text(), Path("/etc/arke/arke.json").read_text()
-        claim(now == kept, "an edited configuration was changed")
+        claim(now == before, "an edited configuration was changed")
 
     def remove(self) -> None:
         """Removed: stopped, no file of the program left; configuration and data stay."""
@@ -334,6 +261,8 @@ class Life:
     def purge(self) -> None:
         """Purged: this host is as it was, users and all."""
         run("apt-get", "purge", "-y", *PROGRAMS)
+        for name in PROGRAMS:
+            Path(f"/var/backups/{name}.tar").unlink()  # the administrator's, not ours
         after = listing()
         left = sorted(after - self.before)
         claim(not left, f"left behind: {' '.join(left[:20])}")
@@ -352,7 +281,7 @@ def main() -> int:
             result.flush()
 
         life = Life()
-        steps = [life.install, life.units, life.configure, life.daemons_run]
+        steps = [life.install, life.units, life.configure, life.daemons_run, life.older_data]
         alone = [life.confined, life.watchdog]
         for step in [*steps, *alone, life.upgrade, life.roll_back, life.remove, life.purge]:
             name, told = step.__name__.replace("_", " "), (step.__doc__ or "").strip()

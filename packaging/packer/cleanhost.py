@@ -1,6 +1,6 @@
 """Both packages tried on a clean Debian 12: made by debootstrap, booted by systemd-nspawn where that may be done.
 
-After ``debian``. What happens there stands in ``packaging/cleanhost/life.py``. Without the right to mount (a container,
+After ``debian``. What happens there stands in ``packaging/cleanhost/``. Without the right to mount (a container,
 say) it runs under chroot and says what it left out; without the right to make a system at all it says so and passes.
 """
 
@@ -17,7 +17,25 @@ from packer.errors import PackingError
 from packer.source import ROOT
 
 SUITE = "bookworm"
-LIFE = ROOT / "packaging" / "cleanhost" / "life.py"
+LIFE = ROOT / "packaging" / "cleanhost"
+OLDER = {
+    "panopticond": ROOT / "tests/data/databases/store-schema-1.sql",
+    "arke": ROOT / "tests/data/databases/ledger-schema-0.sql",
+}
+"""What software of a former schema left, as statements: laid on the clean host before the first start."""
+NEXT_SCHEMA = {
+    "panopticond": (
+        "usr/lib/panopticond/site/panopticond/store/schema.py",
+        'MIGRATIONS += ((\n    "ALTER TABLE indicator ADD COLUMN next_build {int}",\n'
+        '    "UPDATE indicator SET next_build = recorded",\n),)\n',
+    ),
+    "arke": (
+        "usr/lib/arke/site/arke/cases/tables.py",
+        "SCHEMA_VERSION += 1\n"
+        'SCHEMA += "ALTER TABLE queue ADD COLUMN next_build TEXT; UPDATE queue SET next_build = at;"\n',
+    ),
+}
+"""What the next build changes in the tables: these lines at the end of the module that holds them."""
 MAKE_SECONDS, LIFE_SECONDS = 600.0, 420.0
 _UNIT = """[Unit]
 Description=The packages' life on this host
@@ -39,8 +57,10 @@ def try_packages(debs: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="clean-debian-") as place:
         host = Path(place) / "host"
         _make(host, packages)
-        (host / "try").mkdir()
-        shutil.copy(LIFE, host / "try")
+        shutil.copytree(LIFE, host / "try", ignore=shutil.ignore_patterns("__pycache__"))
+        (host / "try/older").mkdir()
+        for name, statements in OLDER.items():
+            shutil.copy(statements, host / f"try/older/{name}.sql")
         for package in packages:
             (host / "try/old").mkdir(exist_ok=True)
             shutil.copy(package, host / "try/old")
@@ -87,7 +107,7 @@ def _make(host: Path, packages: list[Path]) -> None:
 
 
 def _next_build(package: Path, out: Path) -> None:
-    """The build that comes after this one: a higher version, another example configuration."""
+    """The build that comes after this one: a higher version, another example configuration, other tables."""
     out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="next-") as place:
         tree = Path(place) / "tree"
@@ -97,6 +117,9 @@ def _next_build(package: Path, out: Path) -> None:
         for name in (tree / "DEBIAN/conffiles").read_text().split():
             example = tree / name.lstrip("/")
             example.write_text(example.read_text() + "\n")
+        module, lines = NEXT_SCHEMA[package.name.partition("_")[0]]
+        with (tree / module).open("a", encoding="utf-8") as tables:
+            tables.write(lines)
         command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(out / package.name)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
