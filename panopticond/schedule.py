@@ -60,9 +60,14 @@ class Records(Protocol):
         ...
 
     async def record_round(
-        self, indicator_id: int, round_: Round, verdict: Verdict, began: dt.datetime | None = None
+        self,
+        indicator_id: int,
+        round_: Round,
+        verdict: Verdict,
+        began: dt.datetime | None = None,
+        domain: DomainRecord | None = None,
     ) -> None:
-        """One round and the verdict it led to; LeaseLostError when another host has made it meanwhile."""
+        """One round, its verdict and what is known of its domain; LeaseLostError when another host has made it."""
         ...
 
     async def regroup(self, indicator_id: int, domain: str, scope: Scope) -> None:
@@ -71,10 +76,6 @@ class Records(Protocol):
 
     async def domain(self, domain: str) -> DomainRecord | None:
         """What is known of a registered domain."""
-        ...
-
-    async def record_domain(self, record: DomainRecord) -> None:
-        """Replace what is known of a registered domain."""
         ...
 
 
@@ -235,8 +236,7 @@ async def check_once(duty: Duty, indicator_id: int) -> Checked | None:
     start = began(domain)
     verdict = duty.judge(subject, since_registration([*history, round_], start), duty.listing_of(standing))
     verdict = carry_over(_of_this_registration(standing.verdict, start), verdict)
-    await store.record_round(indicator_id, round_, verdict, start)
-    await store.record_domain(domain)
+    await store.record_round(indicator_id, round_, verdict, start, domain)
     window.done(indicator_id, round_.at, unchecked=unchecked(subject, round_), even=dark_day(verdict))
     if not worth_asking(verdict, standing.recorded, listed=any(one.ended is None for one in standing.sightings)):
         window.forget(indicator_id)

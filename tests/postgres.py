@@ -80,6 +80,55 @@ class Cluster:
             time.sleep(0.05)
         raise RuntimeError(f"postgres does not answer: {(self.root / 'log').read_text()[-500:]}")
 
+    def standby(self) -> Cluster:
+        """A streaming copy of this running server, beside it; start it, then promote it when it is wanted."""
+        beside = self.root / "standby"
+        beside.mkdir()
+        copy = Cluster(beside, self.settings)
+        if self._user is not None:
+            os.chown(beside, self._user.pw_uid, self._user.pw_gid)
+        command = [program("pg_basebackup"), "-h", str(self.root), "-U", "postgres", "-D", str(beside / "data")]
+        done = subprocess.run(
+            [*command, "-R", "-X", "stream", "-c", "fast", "--no-sync"],
+            capture_output=True, text=True, check=False, **self._as_owner(),
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"pg_basebackup failed: {done.stderr[-500:]}")
+        return copy
+
+    def change(self, setting: str, value: str) -> None:
+        """A setting of the running server, from now on."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"ALTER SYSTEM SET {setting} = '{value}'".encode())
+            connection.execute("SELECT pg_reload_conf()")
+
+    def promote(self) -> None:
+        """A standby becomes the primary; returns once it takes writes."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            assert connection.execute("SELECT pg_promote(true, 20)").fetchone() == (True,)
+
+    def kill(self) -> None:
+        """Every process of the server at once, as a machine that loses its power."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Every process stands still, with its connections open: a machine that hangs."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on where it stood."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+            for pid in (self._process.pid, *map(int, children)):  # the server first, so that it replaces none
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, how)
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the server: SIGINT is its fast shutdown, SIGQUIT a crash."""
         if self._process is not None:

@@ -29,17 +29,31 @@ if TYPE_CHECKING:
     from panopticond.store.session import Session
 
 BEAT_SECONDS = 2.0
+SILENT_SECONDS = 15.0
+"""A beat that has no answer for so long will have none: the others count this host as gone by then."""
+LATE_SECONDS = 5.0
+"""After so long without an answer it is told."""
 _AGAIN_SECONDS = 1.0
 _SWEEP_BEATS = 300
+_END_SECONDS = 3.0
 log = logging.getLogger(__name__)
 
 
 class Fleet:
     """One host, from :meth:`keep`'s start to its end; beats and waits in it are real seconds."""
 
-    def __init__(self, store: PostgresStore, clock: Clock, roles: Sequence[str], leases: Leases | None) -> None:
-        """``leases`` on a host that probes."""
+    def __init__(
+        self,
+        store: PostgresStore,
+        clock: Clock,
+        roles: Sequence[str],
+        leases: Leases | None,
+        *,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
+        """``leases`` on a host that probes; a session without an answer for ``silent_seconds`` is given up."""
         self._store, self._clock, self.roles, self.leases = store, clock, tuple(roles), leases
+        self._silent_s = silent_seconds
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.number = 0
         self.hosts: list[HostState] = []
@@ -48,8 +62,11 @@ class Fleet:
         """What this host alone does just now."""
         self._wanted: dict[str, _Turn] = {}
         self._day: dt.date | None = None
+        self._new_day = trio.Event()
         self._trouble = ""
-        """Why there is no session, empty while there is one."""
+        """Why there is no session, empty while there is one that beats."""
+        self._asked: float | None = None
+        """When the beat was sent that has no answer yet."""
 
     async def keep(
         self,
@@ -67,17 +84,12 @@ class Fleet:
                     await nursery.start(
                         partial(self.leases.keep, self.number, ring, partial(tell, "leases")), name="leases"
                     )
+                nursery.start_soon(self._keep_days, name="days")
                 task_status.started()
-                while True:
-                    try:
-                        await self._one_session()
-                    except StoreError as error:
-                        if not self._trouble:
-                            log.warning("what this host did alone is let go: %s", error)
-                        self._trouble = str(error)
-                    finally:
-                        self._let_go()
-                    await trio.sleep(_AGAIN_SECONDS)
+                try:
+                    await self._sessions()
+                finally:  # the end waits no longer than this for a server that does not answer
+                    self._store.engine.servers.give_up_after(_END_SECONDS)
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 2.0):
                 await self._leave()
@@ -126,7 +138,7 @@ class Fleet:
             "host": self.name,
             "roles": list(self.roles),
             "alone": sorted(self.holding),
-            "database": self._store.engine.trouble or self._trouble or "answers",
+            "database": self._told() or "answers",
             "leases": dict(self.figures()) if self.leases is not None else None,
             "hosts": [
                 {"name": one.name, "roles": list(one.roles), **{name: int(n) for name, n in one.figures.items()}}
@@ -137,8 +149,8 @@ class Fleet:
     def wrong(self) -> list[str]:
         """What an operator should know first."""
         found = []
-        if self.away():
-            found.append(self._store.engine.trouble or self._trouble)
+        if told := self._told():
+            found.append(f"{told}; nothing is checked here until it is back{self._waiting()}")
         if self.leases is not None and self.leases.lost:
             lost = f"{self.leases.lost} results of this host were dropped"
             found.append(f"{lost}: another host had the check by then; see [store] lease")
@@ -148,7 +160,18 @@ class Fleet:
 
     def away(self) -> bool:
         """Whether the database did not answer when it was last asked."""
-        return bool(self._store.engine.trouble or self._trouble)
+        return bool(self._told())
+
+    def _told(self) -> str:
+        """What is wrong with the database, empty while it answers."""
+        engine = self._store.engine
+        late = 0.0 if self._asked is None else trio.current_time() - self._asked
+        silence = f"{engine.servers.where}: no answer for {late:.0f} s" if late >= LATE_SECONDS else ""
+        return engine.trouble or self._trouble or silence
+
+    def _waiting(self) -> str:
+        waiting = 0 if self.leases is None else self.leases.waiting
+        return f", {waiting} finished rounds wait to be recorded" if waiting else ""
 
     async def _plan_what_is_not(self) -> None:
         """Plan what the store watches and no plan has: after a move from another store."""
@@ -158,28 +181,57 @@ class Fleet:
                 return
             log.info("planned %d indicators that no host had planned", found)
 
+    async def _keep_days(self) -> None:
+        """Room for the observations of the days to come; a server that took over may lack what was cut last."""
+        while True:
+            await self._new_day.wait()
+            self._new_day = trio.Event()
+            try:
+                await self._store.cut_days(self._clock.now())
+            except StoreError as error:
+                log.warning("no room is made for the days to come: %s", error)
+
+    async def _sessions(self) -> None:
+        while True:
+            try:
+                await self._one_session()
+            except StoreError as error:
+                if not self._trouble:
+                    log.warning("what this host did alone is let go: %s", error)
+                self._trouble = str(error)
+            finally:
+                self._let_go()
+            await trio.sleep(_AGAIN_SECONDS)
+
     async def _one_session(self) -> None:
         from panopticond.store.session import Session  # noqa: PLC0415 - psycopg is an optional extra
 
-        engine = self._store.engine
-        async with await Session.open(engine.url, engine.password_file) as session:
-            self._trouble = ""
+        async with await Session.open(self._store.engine.servers, self._silent_s) as session:
+            self._day = None
             beats, due = 0, trio.current_time()
             while True:
                 if trio.current_time() >= due:
                     due = trio.current_time() + BEAT_SECONDS
                     beats += 1
-                    self.hosts = await session.turn(partial(hosts.beat, host=self.number, figures=self.figures()))
+                    await self._beat(session)
                     if self.number not in {one.id for one in self.hosts}:  # away for so long that we were forgotten
                         self.number = await session.turn(partial(hosts.enter, name=self.name, roles=self.roles))
                     if beats % _SWEEP_BEATS == 0:
                         await session.turn(hosts.sweep)
                     if self._clock.now().date() != self._day:
                         self._day = self._clock.now().date()
-                        await self._store.cut_days(self._clock.now())
+                        self._new_day.set()
                     await self._take_turns(session)
                 if await session.told(max(0.0, due - trio.current_time())) and self.leases is not None:
                     self.leases.wake()
+
+    async def _beat(self, session: Session) -> None:
+        self._asked = trio.current_time()
+        try:
+            self.hosts = await session.turn(partial(hosts.beat, host=self.number, figures=self.figures()))
+        finally:
+            self._asked = None
+        self._trouble = ""
 
     async def _take_turns(self, session: Session) -> None:
         for name, turn in list(self._wanted.items()):

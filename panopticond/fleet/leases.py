@@ -221,14 +221,16 @@ class Leases(Window):
                     super().forget(number)
                     self._let_go(number)
 
-    async def write(self, indicator_id: int, round_: Round, verdict: Verdict, began: dt.datetime | None) -> None:
+    async def write(
+        self, indicator_id: int, round_: Round, verdict: Verdict, began: dt.datetime | None, domain: DomainRecord | None
+    ) -> None:
         """Record a finished round under its lease; LeaseLostError when another host has it by now."""
         lease = self._held.get(indicator_id)
         if lease is None:
             self.lost += 1
             raise LeaseLostError(f"indicator {indicator_id} is on lease to another host; its round here is dropped")
         due, deadline = self.next_plan(indicator_id, round_.at, dark_day(verdict))
-        result = _Result(Finished(lease, round_, verdict, began, due, deadline))
+        result = _Result(Finished(lease, round_, verdict, began, due, deadline, domain))
         self._written.append(result)
         self._work.set()
         try:
@@ -312,10 +314,15 @@ class LeasedStore:
         return await self._store.rounds(indicator_id, since)
 
     async def record_round(
-        self, indicator_id: int, round_: Round, verdict: Verdict, began: dt.datetime | None = None
+        self,
+        indicator_id: int,
+        round_: Round,
+        verdict: Verdict,
+        began: dt.datetime | None = None,
+        domain: DomainRecord | None = None,
     ) -> None:
-        """One round and its verdict, under this host's lease; LeaseLostError when that is over."""
-        await self._leases.write(indicator_id, round_, verdict, began)
+        """One round, its verdict and its domain, under this host's lease; LeaseLostError when that is over."""
+        await self._leases.write(indicator_id, round_, verdict, began, domain)
 
     async def regroup(self, indicator_id: int, domain: str, scope: Scope) -> None:
         """Keep an indicator under the registered domain a referral proved."""
@@ -324,7 +331,3 @@ class LeasedStore:
     async def domain(self, domain: str) -> DomainRecord | None:
         """What is known of a registered domain."""
         return await self._store.domain(domain)
-
-    async def record_domain(self, record: DomainRecord) -> None:
-        """Replace what is known of a registered domain."""
-        await self._store.record_domain(record)

@@ -143,9 +143,14 @@ class Store(Protocol):
         ...
 
     async def record_round(
-        self, indicator_id: int, round_: Round, verdict: Verdict, began: dt.datetime | None = None
+        self,
+        indicator_id: int,
+        round_: Round,
+        verdict: Verdict,
+        began: dt.datetime | None = None,
+        domain: DomainRecord | None = None,
     ) -> None:
-        """One round with all its observations, and the verdict it led to.
+        """One round with all its observations, the verdict it led to, and what is known of the domain after it.
 
         Sets ``first_validated`` once active, anew when it lies before ``began``, the start of this registration.
         """

@@ -16,7 +16,7 @@ import msgspec
 from panopticond.model import THREATS, DomainRecord, Incident, Threat, public_id
 from panopticond.shared.errors import StoreError
 from panopticond.store.interface import Standing, Watch
-from panopticond.store.rows import STANDING_COLUMNS, micros, standings_of, watch_of
+from panopticond.store.rows import STANDING_COLUMNS, micros, standings_of, to_json, watch_of
 from panopticond.store.sql import Sql, first
 
 _ONE = f"SELECT {STANDING_COLUMNS} FROM indicator WHERE id = ?"  # noqa: S608 - a constant
@@ -84,6 +84,12 @@ def domains(sql: Sql, names: Sequence[str]) -> dict[str, DomainRecord]:
     """What is known of several registered domains; those nothing is known of are left out."""
     rows = sql.each("SELECT name, record FROM domain WHERE name = ?", [(name,) for name in names])
     return {name: _DOMAIN.decode(text) for name, text in rows}
+
+
+def record_domains(sql: Sql, records: Sequence[DomainRecord]) -> None:
+    """Replace what is known of registered domains; the last of several records of one stands."""
+    named = {record.domain: to_json(record) for record in records}
+    replace(sql, "domain", sorted(named.items()))  # in one order: two hosts never wait for each other in a circle
 
 
 def decide(sql: Sql, number: int, decision: str, at: dt.datetime) -> None:

@@ -109,10 +109,20 @@ class SqlStore:
         return await self.engine.read(lambda sql: history.rounds(sql, indicator_ids, since))
 
     async def record_round(
-        self, indicator_id: int, round_: Round, verdict: Verdict, began: dt.datetime | None = None
+        self,
+        indicator_id: int,
+        round_: Round,
+        verdict: Verdict,
+        began: dt.datetime | None = None,
+        domain: DomainRecord | None = None,
     ) -> None:
-        """One round with all its observations, and the verdict it led to; sets ``first_validated`` once active."""
-        await self.engine.transact(lambda sql: history.record_round(sql, indicator_id, round_, verdict, began))
+        """One round, its verdict and its domain, whole or not at all; sets ``first_validated`` once active."""
+
+        def work(sql: Sql) -> None:
+            history.record_round(sql, indicator_id, round_, verdict, began)
+            lookup.record_domains(sql, [domain] if domain is not None else [])
+
+        await self.engine.transact(work)
 
     async def regroup(self, indicator_id: int, domain: str, scope: Scope) -> None:
         """Keep an indicator under the registered domain a referral proved; no listing by policy takes that back."""
@@ -129,7 +139,7 @@ class SqlStore:
 
     async def record_domain(self, record: DomainRecord) -> None:
         """Replace what is known of a registered domain."""
-        await self.engine.transact(lambda sql: lookup.replace(sql, "domain", [(record.domain, to_json(record))]))
+        await self.engine.transact(lambda sql: lookup.record_domains(sql, [record]))
 
     async def incidents(self, tld: str) -> list[Incident]:
         """Every incident of a TLD, by id."""

@@ -1,21 +1,23 @@
 """The SQL of checks shared by many hosts: what is due when, who has it on lease, and whose result still counts.
 
 PostgreSQL only; synchronous, in a transaction. One row of ``plan`` is one watched indicator. Due and deadline are
-policy time; a lease ends by the database's own clock, which every host shares. Taking raises the row's token, and a
-result is recorded only under the token its check was taken with: what a host brings back after its lease went to
-another is dropped. A token stays after its result, so that a transaction made again finds its own work done and not
-refused.
+policy time; a lease ends by the database's own clock, which every host shares. Every taking draws a token, and a result
+is recorded only under the token its check was taken with: what a host brings back after its lease went to another is
+dropped. Tokens are drawn and not counted: a server that took over and forgot the last takings never gives out one
+that somebody still works under. A token stays after its result, so that a transaction made again finds its own work
+done and not refused.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 from collections.abc import Sequence
 
 import msgspec
 
-from panopticond.model import Round, Verdict
-from panopticond.store import history
+from panopticond.model import DomainRecord, Round, Verdict
+from panopticond.store import history, lookup
 from panopticond.store.rows import micros
 from panopticond.store.sql import Sql, first
 
@@ -41,6 +43,8 @@ class Finished(msgspec.Struct, frozen=True):
     began: dt.datetime | None
     due: float
     deadline: float
+    domain: DomainRecord | None = None
+    """What is known of its domain after it."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -73,12 +77,12 @@ def take(sql: Sql, host: int, now: float, limit: int, lease_seconds: float) -> T
     """Lease at most ``limit`` checks due by ``now`` that no living lease holds, the longest due first."""
     rows = sql.rows(
         # The ids as one array: planned without the limit's value, a join would read the whole table for eighty rows.
-        "UPDATE plan SET holder = ?3, token = token + 1, "
+        "UPDATE plan SET holder = ?3, token = ?5, "
         "leased_until = clock_timestamp() + make_interval(secs => ?4::double precision) "
         "WHERE indicator_id = ANY (ARRAY(SELECT indicator_id FROM plan WHERE due <= ?1 AND (leased_until IS NULL OR "
         "leased_until < clock_timestamp()) ORDER BY due LIMIT ?2 FOR UPDATE SKIP LOCKED)) "
         "RETURNING indicator_id, due, deadline, token",
-        (_whole(now), limit, host, str(lease_seconds)),
+        (_whole(now), limit, host, str(lease_seconds), secrets.randbits(63)),
     )
     leases = sorted((Lease(number, due / 1e6, deadline / 1e6, token) for number, due, deadline, token in rows),
                     key=lambda lease: lease.due)  # fmt: skip
@@ -111,6 +115,8 @@ def record(sql: Sql, finished: Sequence[Finished]) -> set[int]:
     for number in sorted(standing):
         one = by_id[number]
         history.record_round(sql, number, one.round, one.verdict, one.began)
+    kept = [by_id[number].domain for number in standing]
+    lookup.record_domains(sql, [domain for domain in kept if domain is not None])
     sql.change_each(
         "DELETE FROM plan WHERE indicator_id = ?1 AND EXISTS (SELECT 1 FROM indicator WHERE id = ?1 AND watched = 0)",
         [(number,) for number in sorted(standing)],

@@ -1,38 +1,33 @@
 """The store for many hosts: PostgreSQL through psycopg, every method one transaction in a worker thread.
 
 The same SQL as the embedded store's, over a small pool of connections. A server that is restarted, or fails over to
-another, breaks transactions that had not committed: each is made again on a new connection, for a while; every write of
-the interface may be made twice, so that a commit whose answer was lost does no harm. Passwords come from a file or
-from libpq's own places and stand in no sentence of ours.
+another (``servers``), breaks transactions that had not committed: each is made again on a new connection, for a while;
+every write of the interface may be made twice, so that a commit whose answer was lost does no harm.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import psycopg
 import trio
 from psycopg import errors
-from psycopg.adapt import Dumper
-from psycopg.conninfo import conninfo_to_dict
-from psycopg.raw_cursor import RawCursor
 
 from panopticond.model import Indicator
 from panopticond.shared.errors import StoreError
 from panopticond.store import hosts, listing, partitions, plan
-from panopticond.store.interface import AwayError, Watch
+from panopticond.store.interface import Watch
 from panopticond.store.methods import SqlStore
 from panopticond.store.rows import watch_of
 from panopticond.store.schema import migrate
+from panopticond.store.servers import Link, NoServerError, Servers
 from panopticond.store.sql import Dialect, Row, Sql, first, numbered
 
 T = TypeVar("T")
@@ -41,76 +36,16 @@ POOL = 8
 PATIENCE_SECONDS = 20.0
 """Real seconds a transaction is tried again for when the server does not answer."""
 _AGAIN_SECONDS = 0.25
-_SESSION = {
-    # Nothing of ours takes a minute in one statement; a host that hangs in a transaction must not hold rows for ever.
-    "statement_timeout": "60s",
-    "idle_in_transaction_session_timeout": "60s",
-    "lock_timeout": "20s",
-    # Every statement of ours is by key: planning it anew for its values costs more than it could find.
-    "plan_cache_mode": "force_generic_plan",
-    # A host that vanished without a word holds its locks until the server misses it: half a minute, not two hours.
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "25000",
-}
-_PARAMETERS: dict[str, Any] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-    "application_name": "panopticond",
-}
-_WAITED_FOR = (errors.SerializationFailure, errors.DeadlockDetected, errors.ReadOnlySqlTransaction)
-"""What another try may heal beside a lost connection; the last is a server that failed over and is a standby now."""
-_HEALS = ("starting up", "shutting down", "not yet accepting", "terminating", "too many", "reserved", "recovery")
+BROKEN = (
+    errors.OperationalError,
+    errors.InterfaceError,
+    errors.SerializationFailure,
+    errors.DeadlockDetected,
+    errors.ReadOnlySqlTransaction,  # the server is a standby now
+    errors.IdleInTransactionSessionTimeout,
+)
+"""What another try may heal, on another connection."""
 _log = logging.getLogger(__name__)
-
-
-class _Whole(Dumper):
-    """Integers and truth values as bigint: every column of ours is one."""
-
-    oid = 20
-
-    def dump(self, obj: int) -> bytes:
-        return b"%d" % obj
-
-
-class _Text(Dumper):
-    """Text of unstated type, without the one character PostgreSQL has no place for."""
-
-    def dump(self, obj: str) -> bytes:
-        return obj.replace("\0", "").encode()
-
-
-def connect(url: str, password_file: str | None = None) -> psycopg.Connection[Any]:
-    """A connection outside any transaction; psycopg's errors, or StoreError for a password that cannot be read."""
-    given = conninfo_to_dict(url)
-    parameters = {name: value for name, value in _PARAMETERS.items() if name not in given}
-    if password_file is not None:
-        try:
-            parameters["password"] = Path(password_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"store.password_file: {password_file} cannot be read as text") from error
-    connection: psycopg.Connection[Any] = psycopg.connect(url, autocommit=True, cursor_factory=RawCursor, **parameters)
-    try:
-        connection.adapters.register_dumper(int, _Whole)
-        connection.adapters.register_dumper(bool, _Whole)
-        connection.adapters.register_dumper(str, _Text)
-        for name, value in _SESSION.items():
-            connection.execute("SELECT set_config($1, $2, false)", (name, value))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def where(url: str) -> str:
-    """Which database a URL means, for a sentence: no user, no password, no parameter."""
-    given = conninfo_to_dict(url)
-    host = given.get("host") or given.get("service") or "the local socket"
-    return f"PostgreSQL database {given.get('dbname') or given.get('user') or 'of this user'} at {host}"
 
 
 class PostgresSql:
@@ -144,14 +79,12 @@ class PostgresSql:
 
 
 class PostgresEngine:
-    """``panopticond.store.methods.Engine`` over a pool; ``on_trouble`` hears why the server cannot be used."""
+    """``panopticond.store.methods.Engine`` over a pool of connections to the primary."""
 
-    def __init__(
-        self, url: str, password_file: str | None, *, patience_seconds: float = PATIENCE_SECONDS, pool: int = POOL
-    ) -> None:
-        self.url, self.password_file = url, password_file
+    def __init__(self, servers: Servers, *, patience_seconds: float = PATIENCE_SECONDS, pool: int = POOL) -> None:
+        self.servers = servers
         self._patience_seconds = patience_seconds
-        self._idle: list[psycopg.Connection[Any]] = []
+        self._idle: list[Link] = []
         self._limiter = trio.CapacityLimiter(pool)
         self.trouble = ""
         """Why the last try failed, empty when it went well."""
@@ -161,9 +94,10 @@ class PostgresEngine:
         with trio.CancelScope(shield=True):
             while self._limiter.borrowed_tokens:  # noqa: ASYNC110 - only at the very end, and for milliseconds
                 await trio.sleep(0.01)
-            for connection in self._idle:
-                await trio.to_thread.run_sync(connection.close)
+            for link in self._idle:
+                await trio.to_thread.run_sync(link.close)
         self._idle.clear()
+        self.servers.close()
 
     async def transact(self, work: Callable[[Sql], T], *, synced: bool = False) -> T:
         """Run ``work`` in a transaction; every commit is on disk unless the server is told otherwise (``synced``)."""
@@ -180,20 +114,22 @@ class PostgresEngine:
         while True:
             try:
                 found = await trio.to_thread.run_sync(self._once, work, begin, limiter=self._limiter)
-            except (errors.OperationalError, errors.InterfaceError, *_WAITED_FOR) as error:
-                sentence = f"{where(self.url)}: {_first_line(error)}"
+            except (NoServerError, *BROKEN) as error:
+                hopeless = isinstance(error, NoServerError) and error.hopeless
+                sentence = str(error) if isinstance(error, NoServerError) else self.servers.said(error)
                 if not self.trouble:
                     _log.warning("%s; trying again", sentence)
                 self.trouble = sentence
-                if trio.current_time() + wait > deadline or _final(error):
-                    raise AwayError(f"{sentence}; see [store] url, or wait until the server is back") from error
+                if hopeless or trio.current_time() + wait > deadline:
+                    advice = "mend [store] url" if hopeless else "see [store] url, or wait until the server is back"
+                    raise NoServerError(f"{sentence}; {advice}", hopeless=hopeless) from error
             else:
                 self.trouble = ""
                 return found
             await trio.sleep(wait)
             wait = min(2 * wait, 2.0)
 
-    def _spare(self) -> psycopg.Connection[Any] | None:
+    def _spare(self) -> Link | None:
         """An idle connection; several threads ask at once, and one of them gets it."""
         try:
             return self._idle.pop()
@@ -202,39 +138,28 @@ class PostgresEngine:
 
     def _once(self, work: Callable[[Sql], T], begin: str) -> T:
         """One try, in a worker thread: on a connection of the pool, or a new one."""
-        connection = self._spare() or connect(self.url, self.password_file)
+        link = self._spare() or self.servers.connect()
         try:
-            connection.execute(begin)
-            found = work(PostgresSql(connection))
-            connection.execute("COMMIT")
-        except (errors.OperationalError, errors.InterfaceError, *_WAITED_FOR):
-            connection.close()
+            link.connection.execute(begin.encode())
+            found = work(PostgresSql(link.connection))
+            link.connection.execute("COMMIT")
+        except BROKEN:
+            link.close()
+            self.servers.doubt()
             while (other := self._spare()) is not None:  # what broke this one broke them all
                 other.close()
             raise
         except psycopg.Error as error:
-            connection.close()
-            raise StoreError(f"{where(self.url)}: {_first_line(error)}") from error
+            link.close()
+            raise StoreError(self.servers.said(error)) from error
         except (msgspec.DecodeError, ValueError) as error:
-            connection.close()
-            raise StoreError(f"{where(self.url)}: what it holds cannot be read: {error}") from error
+            link.close()
+            raise StoreError(f"{self.servers.where}: what it holds cannot be read: {error}") from error
         except BaseException:
-            connection.close()
+            link.close()
             raise
-        self._idle.append(connection)
+        self._idle.append(link)
         return found
-
-
-def _final(error: Exception) -> bool:
-    """The server answered and will not let us in: a wrong password or name does not heal by waiting."""
-    text = str(error)
-    return "FATAL" in text and not any(word in text for word in _HEALS)
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong, in one line; libpq says the whole story in several."""
-    text = re.sub(r"\s+", " ", str(error)).strip()
-    return text[:300] or type(error).__name__
 
 
 class PostgresStore(SqlStore):
@@ -289,11 +214,7 @@ async def open_postgres(
     url: str, password_file: str | None = None, *, patience_seconds: float = PATIENCE_SECONDS
 ) -> PostgresStore:
     """Open the database at ``url`` and bring its tables up to date; StoreError when it cannot be used."""
-    try:
-        conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:  # its sentence ends with what was given
-        raise StoreError(f"store.url: {_first_line(error).partition(': ')[0]}; mend [store] url") from error
-    engine = PostgresEngine(url, password_file, patience_seconds=patience_seconds)
+    engine = PostgresEngine(Servers(url, password_file), patience_seconds=patience_seconds)
     try:
         await engine.transact(migrate)
         secret: bytes = await engine.read(lambda sql: first(sql, "SELECT secret FROM identity"))

@@ -19,8 +19,9 @@ from itertools import pairwise
 from panopticond.model import Indicator, Round, Verdict
 from panopticond.store import listing, plan
 from panopticond.store.plan import Finished, Lease
-from panopticond.store.postgres import PostgresSql, connect
+from panopticond.store.postgres import PostgresSql
 from panopticond.store.schema import migrate
+from panopticond.store.servers import Servers
 from tests import postgres
 from tests.bench.snapshot_build import indicator, rounds_of
 
@@ -35,7 +36,8 @@ NOW = dt.datetime(2026, 11, 21, 6, 0, tzinfo=dt.UTC)
 
 def fill(url: str, checks: int) -> None:
     """A plan of so many checks due now, with their indicators."""
-    connection = connect(url)
+    link = Servers(url).connect()
+    connection = link.connection
     sql = PostgresSql(connection)
     migrate(sql)
     for start in range(0, checks, 5_000):
@@ -45,7 +47,7 @@ def fill(url: str, checks: int) -> None:
         plan.add(sql, [(watch.id, NOW.timestamp(), NOW.timestamp() + 300) for watch in watches])
         connection.execute("COMMIT")
     connection.execute("VACUUM ANALYZE")
-    connection.close()
+    link.close()
 
 
 def work(url: str, number: int, *, recording: bool) -> dict[str, object]:
@@ -53,7 +55,8 @@ def work(url: str, number: int, *, recording: bool) -> dict[str, object]:
 
     Answers when it began and ended, in Unix seconds, and what it made, in order.
     """
-    connection = connect(url)
+    link = Servers(url).connect()
+    connection = link.connection
     sql = PostgresSql(connection)
     made: list[tuple[int, int]] = []
     print("ready", flush=True)
@@ -71,7 +74,7 @@ def work(url: str, number: int, *, recording: bool) -> dict[str, object]:
             kept = plan.record(sql, done) if recording else plan.settle(sql, done)
             connection.execute("COMMIT")
             made += [(one.lease.indicator_id, one.lease.token) for one in done if one.lease.indicator_id in kept]
-    connection.close()
+    link.close()
     return {"began": began, "ended": time.time(), "made": made}
 
 

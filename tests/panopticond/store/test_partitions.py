@@ -58,7 +58,7 @@ async def test_thinning_drops_days_and_keeps_what_thinning_rows_would_keep(store
 async def open_postgres_again(store: PostgresStore) -> PostgresStore:
     """Another, empty schema beside the first, whose days nobody cut."""
     await store.engine.transact(lambda sql: sql.change("CREATE SCHEMA IF NOT EXISTS uncut"))
-    head, _, _ = store.engine.url.partition("&options=")
+    head, _, _ = store.engine.servers.url.partition("&options=")
     return await open_postgres(f"{head}&options=-csearch_path%3Duncut")
 
 
