@@ -38,10 +38,26 @@ from panopticond.upkeep import refresh_tranco, thin_history, watch_resolvers
 from panopticond.wiring import Parts, assemble
 from panopticond.zonelist import watch_zone
 
+_PATIENCE_USEC = 60_000_000
+"""How much longer systemd is to wait for us, asked for anew every twenty seconds."""
 log = logging.getLogger(__name__)
 
 
-async def run(config: Config, *, assembled: Callable[[Config], AbstractAsyncContextManager[Parts]] = assemble) -> None:
+def patiently(config: Config) -> AbstractAsyncContextManager[Parts]:
+    """The parts of a daemon: one that starts before its database does waits for it, and says so."""
+    last = ""
+
+    def say(why: str) -> None:
+        nonlocal last
+        if why != last:
+            log.warning("waiting for the store: %s", why)
+        last = why
+        notify(f"STATUS=waiting for the store: {why}\nEXTEND_TIMEOUT_USEC={_PATIENCE_USEC}")
+
+    return assemble(config, waiting=say)
+
+
+async def run(config: Config, *, assembled: Callable[[Config], AbstractAsyncContextManager[Parts]] = patiently) -> None:
     """Run the daemon until SIGTERM or SIGINT; returns once everything has drained.
 
     ``assembled`` opens its parts: the lab hands in a wrong one to show that its score falls.

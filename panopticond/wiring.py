@@ -99,8 +99,8 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 @contextlib.asynccontextmanager
-async def assemble(config: Config) -> AsyncIterator[Parts]:
-    """Open what the flow needs; ConfigurationError and StoreError before anything else has started."""
+async def assemble(config: Config, *, waiting: Callable[[str], None] | None = None) -> AsyncIterator[Parts]:
+    """Open what the flow needs; ConfigurationError and StoreError come first; ``waiting`` as for the store's opening."""
     served = tuple(tlds(config))
     clock = Clock.from_settings(config.clock, lab=config.lab)
     feeds = tuple(resolve(feed) for feed in config.feed)
@@ -108,7 +108,7 @@ async def assemble(config: Config) -> AsyncIterator[Parts]:
     http = Http(USER_AGENT)
     guard = Guard(config.validation.allow_networks)
     async with contextlib.AsyncExitStack() as stack:
-        store = await stack.enter_async_context(await open_configured(config.store))
+        store = await stack.enter_async_context(await open_configured(config.store, waiting))
         shared = sharing(config, store, clock)
         to_authorities = await stack.enter_async_context(_dns(config, "dns", config.dns.rate_per_server, shared))
         plain = await stack.enter_async_context(_dns(config, "quad9", config.quad9.rate, shared))

@@ -13,7 +13,7 @@ import ssl
 import stat
 from collections.abc import Collection
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from panopticond.shared.errors import ConfigurationError
 from panopticond.shared.names import ascii_name, well_formed
@@ -140,6 +140,12 @@ def database_fault(text: str) -> str | None:
     user = rest.partition("/")[0].rpartition("@")[0]
     if ":" in user or "password=" in rest.lower():
         return "holds a password; put it in password_file or in libpq's own places"
+    servers = rest.partition("?")[0].partition("/")[0].rpartition("@")[2].split(",")
+    ports = [port for server in servers for port in [server.rpartition("]")[2].partition(":")[2]] if port]
+    ports += ",".join(parse_qs(rest.partition("?")[2]).get("port", [])).split(",")
+    for port in ports:
+        if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+            return f"{port[:20]!r} is no port; a port is a number from 1 to 65535"
     return None
 
 

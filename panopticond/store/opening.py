@@ -5,6 +5,7 @@ PostgreSQL's driver is an optional extra and loaded here only when a URL asks fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -34,12 +35,15 @@ class Where(Protocol):
         ...
 
 
-async def open_configured(where: Where) -> SqlStore:
-    """The store of a configuration; StoreError in one sentence when it cannot be used."""
+async def open_configured(where: Where, waiting: Callable[[str], None] | None = None) -> SqlStore:
+    """The store of a configuration; StoreError in one sentence when it cannot be used.
+
+    With ``waiting`` a shared database that is away is waited for, and why is told every so often.
+    """
     if where.url is None:
         return await open_store(Path(where.path))
     try:
         from panopticond.store.postgres import open_postgres  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise StoreError(EXTRA) from error
-    return await open_postgres(where.url, where.password_file)
+    return await open_postgres(where.url, where.password_file, waiting=waiting)

@@ -117,7 +117,7 @@ class PostgresEngine:
             except (NoServerError, *BROKEN) as error:
                 hopeless = isinstance(error, NoServerError) and error.hopeless
                 sentence = str(error) if isinstance(error, NoServerError) else self.servers.said(error)
-                if not self.trouble:
+                if not self.trouble and not hopeless:
                     _log.warning("%s; trying again", sentence)
                 self.trouble = sentence
                 if hopeless or trio.current_time() + wait > deadline:
@@ -211,12 +211,27 @@ class PostgresStore(SqlStore):
 
 
 async def open_postgres(
-    url: str, password_file: str | None = None, *, patience_seconds: float = PATIENCE_SECONDS
+    url: str,
+    password_file: str | None = None,
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+    waiting: Callable[[str], None] | None = None,
 ) -> PostgresStore:
-    """Open the database at ``url`` and bring its tables up to date; StoreError when it cannot be used."""
+    """Open the database at ``url`` and bring its tables up to date; StoreError when it cannot be used.
+
+    With ``waiting`` a server that is away is waited for as long as it takes, and ``waiting`` told why whenever patience
+    has run out; what no waiting heals is raised at once all the same.
+    """
     engine = PostgresEngine(Servers(url, password_file), patience_seconds=patience_seconds)
     try:
-        await engine.transact(migrate)
+        while True:
+            try:
+                await engine.transact(migrate)
+                break
+            except NoServerError as error:
+                if waiting is None or error.hopeless:
+                    raise
+                waiting(engine.trouble)
         secret: bytes = await engine.read(lambda sql: first(sql, "SELECT secret FROM identity"))
     except BaseException:
         await engine.close()
