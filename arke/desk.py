@@ -135,6 +135,7 @@ class Desk:
             "wrong": wrong({"refused": self.refused, "problems": problems}),
             "sending": rooms.mailer is not None,
             "working": self.working,
+            "tlds": list(rooms.config.tlds),
             "snapshots": {
                 tld: {
                     "serial": snapshot.manifest.serial,

@@ -50,7 +50,7 @@ def _samples(answer: Mapping[str, Any]) -> Iterator[Sample]:
     yield Sample(_P + "wrong", len(answer["wrong"]))
     for subject in sorted(answer["problems"]):
         yield Sample(_P + "problem", 1, {"subject": subject})
-    for tld in sorted(answer["snapshots"].keys() | answer["refused"].keys()):
+    for tld in sorted({*answer["tlds"], *answer["snapshots"], *answer["refused"]}):
         yield Sample(_P + "snapshot_refused", tld in answer["refused"], {"tld": tld})
     for tld, snapshot in sorted(answer["snapshots"].items()):
         label = {"tld": tld}

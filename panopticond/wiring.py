@@ -100,7 +100,7 @@ class Parts(msgspec.Struct, frozen=True):
 
 @contextlib.asynccontextmanager
 async def assemble(config: Config, *, waiting: Callable[[str], None] | None = None) -> AsyncIterator[Parts]:
-    """Open what the flow needs; ConfigurationError and StoreError come first; ``waiting`` as for the store's opening."""
+    """Open what the flow needs; ConfigurationError and StoreError come first; ``waiting``: see ``store.opening``."""
     served = tuple(tlds(config))
     clock = Clock.from_settings(config.clock, lab=config.lab)
     feeds = tuple(resolve(feed) for feed in config.feed)

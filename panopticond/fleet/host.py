@@ -36,6 +36,11 @@ LATE_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
 _SWEEP_BEATS = 300
 _END_SECONDS = 3.0
+_MISSING = {
+    "collect": "no living host collects: feeds are not followed",
+    "probe": "no living host probes: no check is made",
+    "publish": "no living host publishes: no snapshot is made",
+}
 log = logging.getLogger(__name__)
 
 
@@ -154,8 +159,9 @@ class Fleet:
         if self.leases is not None and self.leases.lost:
             lost = f"{self.leases.lost} results of this host were dropped"
             found.append(f"{lost}: another host had the check by then; see [store] lease")
-        if "probe" in self.roles and not any("collect" in one.roles for one in self.hosts) and self.hosts:
-            found.append("no living host collects: feeds are not followed")
+        if self.hosts and not self.away():
+            living = {role for one in self.hosts for role in one.roles}
+            found += [sentence for role, sentence in _MISSING.items() if role not in living]
         return found
 
     def away(self) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
+from panopticond.config import Role
 from panopticond.shared.clock import parse_rfc3339
 from panopticond.shared.exposition import PROCESS, Metric, Sample, process, render
 
@@ -113,8 +114,9 @@ def _of_checks(answer: Mapping[str, Any]) -> Iterator[Sample]:
 
 def _of_fleet(fleet: Mapping[str, Any]) -> Iterator[Sample]:
     yield Sample(_P + "database_up", fleet["database"] == "answers")
-    for role, count in sorted(Counter(role for host in fleet["hosts"] for role in host["roles"]).items()):
-        yield Sample(_P + "hosts", count, {"role": role})
+    living = Counter(role for host in fleet["hosts"] for role in host["roles"])
+    for role in get_args(Role):  # none at all is a figure too: somebody must be woken by it
+        yield Sample(_P + "hosts", living[role], {"role": role})
     if (mine := fleet["leases"]) is not None:
         yield Sample(_P + "leases_held", mine["held"])
         yield Sample(_P + "leases_taken_total", mine["taken"])

@@ -12,7 +12,7 @@ import pytest
 import arke.metrics
 import panopticond.status.metrics
 from panopticond.shared.exposition import Metric
-from tests.monitoring.promql import evaluate, names, series
+from tests.monitoring.promql import Vector, evaluate, names, series
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "packaging" / "monitoring"
@@ -49,6 +49,15 @@ FIRES_AND_NOT: dict[str, tuple[str, str]] = {
         'panopticond_feed_state{feed="a",state="OK"} 0\npanopticond_feed_state{feed="b",state="OK"} 0',
         'panopticond_feed_state{feed="a",state="OK"} 0\npanopticond_feed_state{feed="b",state="OK"} 1',
     ),
+    "PanopticondNoFeedKnown": (
+        'panopticond_info{instance="a",version="1"} 1\npanopticond_info{instance="b",version="1"} 1\n'
+        'panopticond_feed_state{instance="b",feed="f",state="OK"} 0',
+        'panopticond_info{instance="a",version="1"} 1\npanopticond_feed_state{instance="a",feed="f",state="NEW"} 1',
+    ),
+    "PanopticondFeedNever": (
+        'panopticond_feed_state{feed="a",state="NEW"} 1',
+        'panopticond_feed_state{feed="a",state="NEW"} 0\npanopticond_feed_state{feed="a",state="EMPTY"} 1',
+    ),
     "PanopticondFeedSick": (
         'panopticond_feed_state{feed="a",state="STALE"} 1',
         'panopticond_feed_state{feed="a",state="STALE"} 0\npanopticond_feed_state{feed="a",state="OK"} 1\n'
@@ -63,6 +72,21 @@ FIRES_AND_NOT: dict[str, tuple[str, str]] = {
         'panopticond_component_up{component="Quad9"} 1',
     ),
     "PanopticondDatabaseAway": ("panopticond_database_up 0", "panopticond_database_up 1"),
+    "PanopticondRoleMissing": (
+        'panopticond_hosts{role="collect"} 1\npanopticond_hosts{role="publish"} 0\npanopticond_hosts{role="serve"} 0',
+        'panopticond_hosts{role="collect"} 1\npanopticond_hosts{role="serve"} 0',
+    ),
+    "PanopticondResultsLost": (
+        'earlier panopticond_results_lost_total{instance="a"} 3\npanopticond_results_lost_total{instance="a"} 4',
+        "earlier panopticond_results_lost_total 3\npanopticond_results_lost_total 3",
+    ),
+    "PanopticondSnapshotNever": (
+        f'panopticond_snapshot_next_timestamp_seconds{{tld="zz"}} {NOW}\n'
+        f'panopticond_snapshot_next_timestamp_seconds{{tld="yy"}} {NOW}\n'
+        f'panopticond_snapshot_issued_timestamp_seconds{{tld="yy"}} {NOW}',
+        f'panopticond_snapshot_next_timestamp_seconds{{tld="zz"}} {NOW}\n'
+        f'panopticond_snapshot_issued_timestamp_seconds{{tld="zz"}} {NOW}',
+    ),
     "PanopticondSnapshotLate": (
         f'panopticond_snapshot_issued_timestamp_seconds{{tld="zz"}} {NOW - 100_000}',
         f'panopticond_snapshot_issued_timestamp_seconds{{tld="zz"}} {NOW - 86_400}',
@@ -79,6 +103,10 @@ FIRES_AND_NOT: dict[str, tuple[str, str]] = {
     "PanopticondClockOff": (f"panopticond_time_seconds {NOW + 3600}", f"panopticond_time_seconds {NOW - 30}"),
     "ArkeDown": ('up{job="arke"} 0', 'up{job="arke"} 1\nup{job="panopticond"} 0'),
     "ArkeSnapshotRefused": ('arke_snapshot_refused{tld="zz"} 1', 'arke_snapshot_refused{tld="zz"} 0'),
+    "ArkeSnapshotNone": (
+        'arke_snapshot_refused{tld="zz"} 0',
+        f'arke_snapshot_refused{{tld="zz"}} 1\narke_snapshot_end_timestamp_seconds{{tld="zz"}} {NOW}',
+    ),
     "ArkeSnapshotOld": (
         f'arke_snapshot_end_timestamp_seconds{{tld="zz"}} {NOW - 130_000}',
         f'arke_snapshot_end_timestamp_seconds{{tld="zz"}} {NOW - 90_000}',
@@ -93,6 +121,7 @@ FIRES_AND_NOT: dict[str, tuple[str, str]] = {
         'arke_notices{state="bounced"} 30\narke_notices{state="accepted"} 100',
         'arke_notices{state="bounced"} 0\narke_notices{state="accepted"} 0',
     ),
+    "PanopticonNotScraped": ('up{job="node"} 1', 'up{job="arke"} 0'),
     "PanopticonFilesRunOut": (
         'process_open_fds{job="arke"} 900\nprocess_max_fds{job="arke"} 1024',
         'process_open_fds{job="other"} 900\nprocess_max_fds{job="other"} 1024',
@@ -108,14 +137,42 @@ def test_the_rules_are_read_whole() -> None:
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_every_alarm_fires_and_is_silent(rule: Rule) -> None:
-    """One labelled result from values that are wrong, none from values that are right or from no values at all."""
+    """One labelled result from values that are wrong, none from values that are right.
+
+    None from no values at all either: then the one alarm on nothing being there fires.
+    """
     fires, silent = FIRES_AND_NOT[rule.name]
-    found = evaluate(rule.expr, series(fires), NOW)
+    found = _evaluate(rule.expr, fires)
     assert len(found) == 1
-    assert evaluate(rule.expr, series(silent), NOW) == {}
-    assert evaluate(rule.expr, {}, NOW) == {}
+    assert _evaluate(rule.expr, silent) == {}
+    assert (_evaluate(rule.expr, "") == {}) == ("absent(" not in rule.expr)
     labels = dict(next(iter(found)))
     assert [name for name in re.findall(r"\$labels\.(\w+)", rule.summary) if name not in {*labels, "instance"}] == []
+
+
+COMPANIONS = {
+    "PanopticondDown": "PanopticonNotScraped",
+    "PanopticondNoFeedWorks": "PanopticondNoFeedKnown",
+    "PanopticondFeedSilent": "PanopticondFeedNever",
+    "PanopticondSnapshotLate": "PanopticondSnapshotNever",
+    "PanopticondSnapshotExpires": "PanopticondSnapshotNever",
+    "ArkeDown": "PanopticonNotScraped",
+    "ArkeSnapshotOld": "ArkeSnapshotNone",
+}
+"""Alarms that would be silent for want of a figure, and what fires then."""
+_FRESH = """up{job="panopticond",instance="a"} 1
+panopticond_info{instance="a",version="1"} 1
+panopticond_snapshot_next_timestamp_seconds{instance="a",tld="zz"} 1
+panopticond_feed_state{instance="b",feed="f",state="NEW"} 1
+arke_snapshot_refused{tld="zz"} 0"""
+
+
+@pytest.mark.parametrize(("silent", "companion"), COMPANIONS.items(), ids=COMPANIONS)
+def test_where_an_alarm_has_no_figure_another_fires(silent: str, companion: str) -> None:
+    """Daemons that answer and have nothing to tell yet, or nothing at all where nothing is scraped."""
+    told = "" if companion == "PanopticonNotScraped" else _FRESH
+    assert _evaluate(RULES[silent].expr, told) == {}
+    assert _evaluate(RULES[companion].expr, told)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
@@ -166,8 +223,16 @@ def test_units_stand_in_the_names() -> None:
             assert metric.name.endswith("_timestamp_seconds")
 
 
+def _evaluate(expression: str, text: str) -> Vector:
+    """An expression on values as a scrape has them; lines that begin with ``earlier`` are those of a range's beginning."""
+    lines = text.splitlines()
+    before = "\n".join(line.removeprefix("earlier ") for line in lines if line.startswith("earlier "))
+    now = "\n".join(line for line in lines if not line.startswith("earlier "))
+    return evaluate(expression, series(now), NOW, series(before))
+
+
 def _exist(expression: str) -> None:
-    found = names(re.sub(r"(?:by|ignoring) \([^)]*\)|\[\w+\]", "", expression))
+    found = names(re.sub(r"(?:by|ignoring|on) \([^)]*\)|\[\w+\]", "", expression))
     assert found
     for name in found:
         assert name in DECLARED or name in OF_PROMETHEUS, name
