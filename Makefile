@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(or $(PYTHON),python3) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	  || { echo "make: Python 3.11 with venv is needed; install it or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "make: setting up ./.venv; a minute or two, the first time" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@

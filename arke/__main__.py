@@ -10,7 +10,7 @@ import functools
 import logging
 import resource
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from arke import config, screen
@@ -213,48 +213,62 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="arke", description="Tells domain holders what Panopticon found, once.")
     parser.add_argument("--version", action="version", version=f"arke {__version__}")
     sub = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add(sub, "run", _run, "the daemon")
+    _add(sub, "run", _run, "run the daemon, in the foreground; SIGTERM ends it")
     _add_onboard(_bare(sub, "onboard", _onboard, "a ready configuration and a first look from a TLD, a key and a zone"))
     _add(sub, "once", _once, "one pass: look, tell, report; for cron")
     _add(sub, "check-config", _check_config, "refuse a wrong configuration, every fault at once")
     status = _add(sub, "status", _status, "how the running daemon is")
     status.add_argument("--json", action="store_true", help="as one JSON line")
     status.add_argument("--watch", action="store_true", help="again every two seconds")
-    status.add_argument("--socket", help="the socket's path, in place of the configured one")
+    status.add_argument("--socket", metavar="PATH", help="the socket's path, in place of the configured one")
     verify = _add(sub, "verify", _verify, "check a published snapshot: 0 good, 3 refused", config_default=None)
     verify.add_argument("--key", action="append", default=[], metavar="RW...", help="a public key; may be repeated")
-    verify.add_argument("--tld", help="the TLD it must be for")
-    verify.add_argument("where", metavar="DIR|URL")
+    verify.add_argument("--tld", metavar="TLD", help="the TLD it must be for")
+    verify.add_argument("where", metavar="DIR|URL", help="of one snapshot, as in .../zz/latest")
     preview = _add(sub, "preview", _preview, "every notice due, as .eml; sends nothing")
     preview.add_argument("--out", type=Path, metavar="DIR", help="where to; left out, <state>/preview")
-    queue = _add(sub, "queue", _queue, "what waits for a person")
-    _add_decisions(queue, ("approve", "reject", "hold", "withhold"), "id", "an entry's number, or a case number")
+    queue = _add(sub, "queue", _queue, "what waits for a person, and the decisions")
+    words = {
+        "list": "what waits and why, and what was decided",
+        "approve": "let it go ahead",
+        "reject": "no: no mail of it, nor of its case unless a later step was all that waited",
+        "hold": "not now: nothing goes until it is approved",
+        "withhold": "nobody may know, as the police ask: no mail of this case to anybody",
+    }
+    _add_decisions(queue, words, "id", "an entry's number, or a case number")
     _add_icann(sub)
     _add_upkeep(sub)
     listed = _add(sub, "review", _review, "the daily list of look-alikes, and what people decided about it")
-    _add_decisions(listed, ("confirm", "dismiss"), "name", "the name that was looked at")
+    words = {
+        "list": "today's names, likeliest first, and how often the list was right",
+        "confirm": "the name is what it looks like; off the list",
+        "dismiss": "the name is harmless; off the list",
+    }
+    _add_decisions(listed, words, "name", "the name that was looked at")
     screen.add_scan_arguments(_bare(sub, "scan", screen.scan_command, "names of a zone that a person should look at"))
     screen.add_screen_arguments(_bare(sub, "screen", _screen, "an opinion on names to be registered"))
     return parser
 
 
-def _add_decisions(parser: argparse.ArgumentParser, words: Sequence[str], what: str, text: str) -> None:
-    """``list``, and the words that need something named. Options may stand before the word, or behind it.
+def _add_decisions(parser: argparse.ArgumentParser, words: Mapping[str, str], what: str, text: str) -> None:
+    """Words with what they mean: ``list``, and those that need something named. Options may stand before or behind.
 
     Parsers of their own: argparse would take an optional argument as left out where ``-c FILE`` stands before it.
     """
     parser.add_argument("--json", action="store_true", help="as one JSON line")
-    actions = parser.add_subparsers(dest="word", required=True, metavar="|".join(("list", *words)))
-    for word in ("list", *words):
-        made = actions.add_parser(word)
-        made.add_argument("-c", "--config", type=Path, default=argparse.SUPPRESS, metavar="FILE")
+    actions = parser.add_subparsers(dest="word", required=True, metavar="|".join(words))
+    for word, meaning in words.items():
+        made = actions.add_parser(word, help=meaning, description=meaning)
+        made.add_argument(
+            "-c", "--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help=f"default {CONFIGURATION}"
+        )
         made.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as one JSON line")
         if word != "list":
             made.add_argument(what, metavar=what.upper(), help=f"{text}, as `{parser.prog} list` shows it")
 
 
 def _add_onboard(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("tld", metavar="TLD")
+    parser.add_argument("tld", metavar="TLD", help="the name alone, as in `zz`")
     parser.add_argument("--key", required=True, metavar="RW...", help="the operator's public key, compared by two ways")
     parser.add_argument("--zone", required=True, type=Path, metavar="FILE", help="the registry's master file")
     parser.add_argument("--records", metavar="URL|PATH", help="where the operator publishes records.sql of the TLD")
@@ -264,7 +278,7 @@ def _add_onboard(parser: argparse.ArgumentParser) -> None:
 
 def _add_icann(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mosapi = _add(sub, "mosapi", _mosapi, "ICANN's list of the TLD's names, or how its probes see the TLD")
-    mosapi.add_argument("word", choices=("pull", "state"))
+    mosapi.add_argument("word", choices=("pull", "state"), help="the list of names, or the state of the services")
     mosapi.add_argument("--date", metavar="YYYY-MM-DD", help="pull the report of this day; left out, the latest")
     mosapi.add_argument("--out", type=Path, metavar="DIR", help="write the reports there")
     mosapi.add_argument("--json", action="store_true", help="the state as JSON lines")
@@ -276,15 +290,17 @@ def _add_icann(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _add_upkeep(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     forget = _add(sub, "forget", _forget, "erase what is known of a recipient or a name")
-    forget.add_argument("what", metavar="NAME|ADDRESS")
+    forget.add_argument("what", metavar="NAME|ADDRESS", help="a domain, or a mail address")
     forget.add_argument("--objection", action="store_true", help="and never write to this address again")
     bounce = _add(sub, "bounce", _bounce, "take one mail that came back, on stdin, as a mail server pipes it")
     bounce.add_argument("--recipient", metavar="ADDRESS", help="the envelope's recipient, where the mail server tells")
-    backup = _add(sub, "backup", _backup, "the ledger and its key into one file")
-    backup.add_argument("file", type=Path, metavar="FILE")
+    backup = _add(sub, "backup", _backup, "the ledger and its key into one file, while the daemon runs")
+    backup.add_argument("file", type=Path, metavar="FILE", help="a new file; never over one that is there")
     restore = _add(sub, "restore", _restore, "put a backup in place, while the daemon is stopped")
-    restore.add_argument("file", type=Path, metavar="FILE")
-    restore.add_argument("--replace", action="store_true", help="over the ledger that is there")
+    restore.add_argument("file", type=Path, metavar="FILE", help="what backup wrote, or a migration")
+    restore.add_argument(
+        "--replace", action="store_true", help="over the ledger that is there: mails sent since may go out again"
+    )
 
 
 def _bare(

@@ -35,18 +35,30 @@ SAMPLE = 1000  # names that tell a zone's TLD
 def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of ``arke scan``."""
     parser.add_argument(
-        "--zone", type=Path, required=True, help="master file or plain list of names, compressed or not"
+        "--zone", type=Path, required=True, metavar="FILE", help="master file or plain list of names, compressed or not"
     )
-    parser.add_argument("--before", type=Path, help="the zone of an earlier day: what is not in it is new")
+    parser.add_argument(
+        "--before", type=Path, metavar="FILE", help="the zone of an earlier day: what is not in it is new"
+    )
     _add_watched_arguments(parser)
-    parser.add_argument("--exclude", type=Path, help="labels or names never to list")
-    parser.add_argument("--top", type=_positive, help="at most so many names")
+    parser.add_argument("--exclude", type=Path, metavar="FILE", help="labels or names never to list")
+    parser.add_argument("--top", type=_positive, metavar="N", help="at most so many names")
     parser.add_argument(
-        "--known-dga", type=Path, action="append", default=[], help="lists of known generated names, file or folder"
+        "--known-dga",
+        type=Path,
+        action="append",
+        metavar="PATH",
+        default=[],
+        help="lists of known generated names, file or folder",
     )
-    parser.add_argument("--registered", type=Path, help="`name,date` lines: what was registered lately weighs more")
     parser.add_argument(
-        "--format", choices=("json", "csv", "table"), default="table" if sys.stdout.isatty() else "json"
+        "--registered", type=Path, metavar="FILE", help="`name,date` lines: what was registered lately weighs more"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("json", "csv", "table"),
+        default="table" if sys.stdout.isatty() else "json",
+        help="left out, a table on a terminal, else NDJSON",
     )
 
 
@@ -58,15 +70,27 @@ def add_screen_arguments(parser: argparse.ArgumentParser) -> None:
         "--calibrate", type=Path, metavar="FILE", help="registered names of the TLD, to judge letters by"
     )
     parser.add_argument(
-        "--known-dga", type=Path, action="append", default=[], help="lists of known generated names, file or folder"
+        "--known-dga",
+        type=Path,
+        action="append",
+        metavar="PATH",
+        default=[],
+        help="lists of known generated names, file or folder",
     )
-    parser.add_argument("--policy", type=Path, help="JSON: what leads to pass, review or hold")
-    parser.add_argument("--tld", help="the TLD the names are to stand in")
-    parser.add_argument("name", nargs="*", metavar="NAME")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="JSON: what leads to pass, review or hold")
+    parser.add_argument("--tld", metavar="TLD", help="the TLD the names are to stand in")
+    parser.add_argument("name", nargs="*", metavar="NAME", help="a label, or a name with its TLD")
 
 
 def _add_watched_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--protect", type=Path, action="append", default=[], help="labels or names, one a line")
+    parser.add_argument(
+        "--protect",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        default=[],
+        help="whom not to imitate: labels or names, one a line",
+    )
     parser.add_argument(
         "--popular",
         type=popular_argument,

@@ -15,6 +15,7 @@ from panopticond.shared import journal
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 
 CONFIG = Path("/etc/panopticon/panopticond.toml")
+KEY = Path("/etc/panopticon/panopticon.key")
 SOCKET = "/run/panopticon/status.sock"
 
 
@@ -59,19 +60,19 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"panopticond {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     configured = argparse.ArgumentParser(add_help=False)
-    configured.add_argument("-c", "--config", type=Path, default=CONFIG, help=f"default {CONFIG}")
+    configured.add_argument("-c", "--config", type=Path, metavar="FILE", default=CONFIG, help=f"default {CONFIG}")
 
     def command(name: str, call: object, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text, parents=list(parents))
         made.set_defaults(call=call)
         return made
 
-    command("run", _run, "run the daemon", configured)
+    command("run", _run, "run the daemon, in the foreground; SIGTERM ends it", configured)
     command(
         "check-config", _check_config, "read the configuration and say everything that is wrong with it", configured
     )
     made = command("onboard", _onboard, "a first report and a ready configuration from a TLD's name")
-    made.add_argument("tld", metavar="TLD")
+    made.add_argument("tld", metavar="TLD", help="the name alone, as in `zz`")
     made.add_argument("--out", type=Path, metavar="DIR", help="where to; left out, panopticon-TLD here")
     made.add_argument(
         "--like", type=Path, metavar="FILE", help="a panopticond.toml whose feeds, vantages and network hold"
@@ -79,68 +80,84 @@ def command_line() -> argparse.ArgumentParser:
     made = command("status", _status, "how the running daemon fares")
     made.add_argument("--json", action="store_true", help="the whole answer as JSON")
     made.add_argument("--watch", action="store_true", help="again every two seconds")
-    made.add_argument("--socket", default=SOCKET, help=f"default {SOCKET}")
+    made.add_argument(
+        "--socket", metavar="PATH", default=SOCKET, help=f"the daemon's, [status] socket; default {SOCKET}"
+    )
     made = command("explain", _explain, "every sighting, observation and rule behind a state", configured)
-    made.add_argument("uri", metavar="URI|DOMAIN")
+    made.add_argument("uri", metavar="URI|DOMAIN", help="as a feed or a report has it; defanged will do")
     made = command("check", _check, "every probe of one URI or host now, shown as the answers come", configured)
-    made.add_argument("uri", metavar="URI")
-    _review(command("review", None, "what needs a person, and the decisions"), configured)
-    made = command("replay-verdict", _replay_verdict, "every state again from the published observations")
-    made.add_argument("records", type=Path, metavar="records.sql")
+    made.add_argument("uri", metavar="URI", help="a URI or a host, known or not; nothing is recorded")
+    _review(command("review", None, "what needs a person, and what people decided"), configured)
+    made = command(
+        "replay-verdict", _replay_verdict, "every state again from the published observations; 1 where one differs"
+    )
+    made.add_argument("records", type=Path, metavar="records.sql", help="of a published snapshot")
     made = command("publish", _publish, "publish a TLD's snapshot now", configured)
-    made.add_argument("--tld", required=True)
+    made.add_argument("--tld", required=True, metavar="TLD", help="one of the configuration")
     made = command("report", _report, "the report again, byte for byte, from the published data")
-    made.add_argument("--from", dest="source", type=Path, required=True, metavar="records.sql")
-    made.add_argument("--out", type=Path, required=True, metavar="DIR")
+    made.add_argument("--from", dest="source", type=Path, required=True, metavar="records.sql", help="of a snapshot")
+    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets report.html and report.json")
     made = command("migrate", _migrate, "bring the store to this version's schema, after a backup", configured)
     made.add_argument(
         "--from", dest="source", type=Path, metavar="FILE", help="move this embedded store into the one at [store] url"
     )
     made = command("backup", _backup, "the store into one file, while the daemon runs", configured)
-    made.add_argument("file", type=Path, metavar="FILE")
+    made.add_argument("file", type=Path, metavar="FILE", help="a new file; never over one that is there")
     made = command("restore", _restore, "put a backup in place, while the daemon is stopped", configured)
-    made.add_argument("file", type=Path, metavar="FILE")
-    made.add_argument("--replace", action="store_true", help="over the store that is there")
+    made.add_argument("file", type=Path, metavar="FILE", help="what backup wrote, or a migration")
+    made.add_argument("--replace", action="store_true", help="over the store that is there, which is lost")
     _feeds(command("feeds", None, "the feed catalogue, and one feed's file read as the daemon would"))
     _keys(command("keys", None, "the key pair that signs the snapshots"))
     return parser
 
 
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    *parents: argparse.ArgumentParser,
+) -> argparse.ArgumentParser:
+    return actions.add_parser(name, help=text, description=text, parents=list(parents))
+
+
 def _feeds(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True)
-    listing = actions.add_parser("list", help="the public feeds known by name")
+    listing = _action(actions, "list", "the public feeds known by name")
     listing.set_defaults(call=_feeds_list)
-    parse = actions.add_parser("parse", help="NDJSON of a file's indicators on stdout, a summary on stderr")
-    parse.add_argument("--format", required=True)
-    parse.add_argument("--map", dest="map_file")
-    parse.add_argument("--tld", action="append", default=[])
-    parse.add_argument("--threat")
-    parse.add_argument("file", metavar="FILE|-")
+    parse = _action(actions, "parse", "NDJSON of a file's indicators on stdout, a summary on stderr")
+    parse.add_argument("--format", required=True, metavar="FORMAT", help="one of docs/reference/feed-formats.md")
+    parse.add_argument("--map", dest="map_file", metavar="FILE", help="names the columns or keys of csv, json, ndjson")
+    parse.add_argument("--tld", action="append", default=[], metavar="TLD", help="may be repeated; left out, every one")
+    parse.add_argument("--threat", metavar="TYPE", help="of rows that name none: phishing, malware, botnetCc or spam")
+    parse.add_argument("file", metavar="FILE|-", help="compressed or not; - reads standard input")
     parse.set_defaults(call=_feeds_parse)
-    test = actions.add_parser("test", help="visit a feed once and say what came; nothing is recorded")
+    test = _action(actions, "test", "visit a feed once and say what came; nothing is recorded")
     test.add_argument("name", metavar="NAME", help="of the configuration or the catalogue")
-    test.add_argument("-c", "--config", type=Path, help="without it the feed must need no key")
+    test.add_argument("-c", "--config", type=Path, metavar="FILE", help="without it the feed must need no key")
     test.set_defaults(call=_feeds_test)
 
 
 def _review(parser: argparse.ArgumentParser, configured: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True)
-    listing = actions.add_parser("list", help="what waits for a decision, and why", parents=[configured])
+    listing = _action(actions, "list", "what waits for a decision, and why", configured)
     listing.add_argument("--json", action="store_true", help="NDJSON, a line each")
     listing.add_argument("--decided", action="store_true", help="with what a person has decided already")
     listing.set_defaults(call=_review_list)
-    for decision, text in (("dismiss", "no notice; probed and published as before"), ("confirm", "it is as it looks")):
-        made = actions.add_parser(decision, help=text, parents=[configured])
+    for decision, text in (
+        ("dismiss", "it is no abuse: no notice; still probed and published"),
+        ("confirm", "it is abuse: notices may go"),
+    ):
+        made = _action(actions, decision, text, configured)
         made.add_argument("id", metavar="ID", help="the id review list prints, or the URI")
         made.set_defaults(call=_review_decide, decision=decision)
-    claimed = actions.add_parser("claim", help="somebody says a listing is wrong", parents=[configured])
-    claimed.add_argument("what", metavar="ID|URI|DOMAIN", nargs="*")
+    claimed = _action(actions, "claim", "somebody says a listing is wrong", configured)
+    claimed.add_argument("what", metavar="ID|URI|DOMAIN", nargs="*", help="what is claimed to be no abuse")
     claimed.add_argument("--from", dest="source", type=Path, metavar="FILE", help="a file of them, one a line")
     claimed.set_defaults(call=_review_claim)
-    feeds = actions.add_parser("feeds", help="how often each feed was found wrong", parents=[configured])
+    feeds = _action(actions, "feeds", "how often each feed was found wrong", configured)
     feeds.add_argument("--json", action="store_true", help="NDJSON, a line each")
     feeds.set_defaults(call=_review_feeds)
-    zone = actions.add_parser("zone", help="names of a TLD's own zone that no feed has", parents=[configured])
+    zone = _action(actions, "zone", "names of a TLD's own zone that no feed has", configured)
     zone.add_argument("--tld", metavar="TLD", help="of this TLD only")
     zone.add_argument("--json", action="store_true", help="NDJSON, a TLD a line")
     zone.set_defaults(call=_review_zone)
@@ -148,11 +165,11 @@ def _review(parser: argparse.ArgumentParser, configured: argparse.ArgumentParser
 
 def _keys(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True)
-    generate = actions.add_parser("generate", help="make a key pair; never overwrites")
-    generate.add_argument("--out", type=Path, default=Path("/etc/panopticon/panopticon.key"))
+    generate = _action(actions, "generate", "make a key pair; never overwrites")
+    generate.add_argument("--out", type=Path, metavar="FILE", default=KEY, help=f"the secret half; default {KEY}")
     generate.set_defaults(call=_keys_generate)
-    public = actions.add_parser("public", help="print the public key of a secret key file")
-    public.add_argument("--key", type=Path, default=Path("/etc/panopticon/panopticon.key"))
+    public = _action(actions, "public", "print the public key of a secret key file")
+    public.add_argument("--key", type=Path, metavar="FILE", default=KEY, help=f"the secret half; default {KEY}")
     public.set_defaults(call=_keys_public)
 
 

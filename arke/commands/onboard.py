@@ -59,7 +59,7 @@ async def onboard(tld: str, key: str, zone: Path, records: str | None, out: Path
     draft = await trio.to_thread.run_sync(draft_review, config, name, held, frozenset[str]())
     today = Clock.from_settings(config.clock, lab=config.lab).now().date()
     number = await trio.to_thread.run_sync(write_review, config, draft, {}, today)
-    print(f"look-alikes: {number} names nobody has reported; the first are")
+    print(f"look-alikes: {number} names of the zone imitate somebody or look generated; the first are")
     for row in listed_now(config)[:SHOWN]:
         print(f"  {row['name']}: {row['reasons']}")
     refused = await _drafts(config, out) if records is not None else None
