@@ -7,7 +7,6 @@ unix(7)) and is logged. sd_notify follows sd_notify(3).
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -16,7 +15,7 @@ import stat
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
@@ -28,7 +27,7 @@ REQUEST_LIMIT_BYTES = 64 << 10
 ANSWER_LIMIT_BYTES = 64 << 20
 REQUEST_SECONDS = 10.0
 CONNECTIONS = 64
-"""At once on one socket: whoever may ask may not use up the file descriptors that probes need."""
+"""At once on one socket: whoever may ask may not use up the file descriptors that probes need, nor keep others out."""
 Answer = Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
@@ -58,13 +57,8 @@ async def serve_control(
     """
     listener = await _listen(path, mode)
 
-    async def handle(stream: trio.SocketStream) -> None:
-        async with stream:
-            with trio.move_on_after(REQUEST_SECONDS):
-                try:
-                    await _converse(stream, answer, writers)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    log.debug("a status client went away")
+    async def handle(stream: trio.SocketStream, caller: _Caller) -> None:
+        await _converse(stream, answer, writers, caller)
 
     try:
         few = _few(handle, b'{"error":"too many connections; ask again in a moment"}\n')
@@ -89,39 +83,75 @@ async def serve_metrics(
     async def only_metrics(request: dict[str, Any]) -> Mapping[str, Any]:
         return await answer(request) if request["do"] == "metrics" else {"error": "no such page"}
 
-    async def handle(stream: trio.SocketStream) -> None:
-        async with stream:
-            with trio.move_on_after(REQUEST_SECONDS):
-                try:
-                    line = await _first_line(stream)
-                    if line.startswith((b"GET /", b"HEAD /")):
-                        await _answer_http(stream, line, only_metrics, frozenset())
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    log.debug("a scraper went away")
+    async def handle(stream: trio.SocketStream, caller: _Caller) -> None:
+        line = b""
+        with trio.move_on_after(REQUEST_SECONDS):
+            line = await _first_line(stream)
+        if line.startswith((b"GET /", b"HEAD /")):
+            await caller.reply(stream, _http_answer(line, only_metrics, frozenset()))
 
     task_status.started(listeners[0].socket.getsockname()[1])
     busy = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     await trio.serve_listeners(_few(handle, busy), listeners)
 
 
+class _Caller:
+    """One connection: whether we wait for its client or its client for us."""
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.turn: Literal["theirs", "ours", "sending"] = "theirs"
+        """Who is waited for; who does not take in an answer is waited for too."""
+        self.since = trio.current_time()
+
+    async def reply(self, stream: trio.SocketStream, answer: Awaitable[bytes]) -> bool:
+        """Find an answer and send it; False when that took too long."""
+        self.turn = "ours"
+        with trio.move_on_after(REQUEST_SECONDS) as patience:
+            found = await answer
+            self.turn, self.since = "sending", trio.current_time()
+            await stream.send_all(found)
+            self.turn, self.since = "theirs", trio.current_time()
+        return not patience.cancelled_caught
+
+
 def _few(
-    handle: Callable[[trio.SocketStream], Awaitable[None]], busy: bytes
+    handle: Callable[[trio.SocketStream, _Caller], Awaitable[None]], busy: bytes
 ) -> Callable[[trio.SocketStream], Awaitable[None]]:
-    """``handle`` for CONNECTIONS at once; one more hears ``busy`` and is closed."""
-    open_now = 0
+    """``handle`` for CONNECTIONS at once; for one more, whoever lets us wait longest has to go.
+
+    Those that ask nothing go first, then those that do not read their answer; where every connection waits for us, the
+    new one hears ``busy``.
+    """
+    callers: dict[_Caller, None] = {}
+
+    def room() -> bool:
+        if len(callers) < CONNECTIONS:
+            return True
+        idle = [caller for caller in callers if caller.turn != "ours"]
+        if not idle:
+            return False
+        longest = min(idle, key=lambda caller: (caller.turn == "sending", caller.since))
+        longest.scope.cancel()
+        del callers[longest]
+        return True
 
     async def bounded(stream: trio.SocketStream) -> None:
-        nonlocal open_now
-        if open_now >= CONNECTIONS:
-            with contextlib.suppress(trio.BrokenResourceError), trio.move_on_after(1.0):
-                await stream.send_all(busy)
-            await stream.aclose()
-            return
-        open_now += 1
-        try:
-            await handle(stream)
-        finally:
-            open_now -= 1
+        async with stream:
+            try:
+                if not room():
+                    with trio.move_on_after(1.0):
+                        await stream.send_all(busy)
+                    return
+                caller = _Caller()
+                callers[caller] = None
+                try:
+                    with caller.scope:
+                        await handle(stream, caller)
+                finally:
+                    callers.pop(caller, None)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                log.debug("a client of the status socket went away")
 
     return bounded
 
@@ -178,19 +208,28 @@ async def _remove_stale(target: Path) -> None:
     raise ControlError(f"{target}: another instance is already running; stop it first")
 
 
-async def _converse(stream: trio.SocketStream, answer: Answer, writers: frozenset[str]) -> None:
+async def _converse(stream: trio.SocketStream, answer: Answer, writers: frozenset[str], caller: _Caller) -> None:
+    """Request after request, each of which has to come within REQUEST_SECONDS of the answer before it."""
     buffer = b""
     while True:
-        while b"\n" not in buffer:
-            chunk = await stream.receive_some(4096)
-            if not chunk or len(buffer) + len(chunk) > REQUEST_LIMIT_BYTES:
-                return
-            buffer += chunk
+        with trio.move_on_after(REQUEST_SECONDS) as patience:
+            while b"\n" not in buffer:
+                chunk = await stream.receive_some(4096)
+                if not chunk or len(buffer) + len(chunk) > REQUEST_LIMIT_BYTES:
+                    return
+                buffer += chunk
+        if patience.cancelled_caught:
+            return
         line, buffer = buffer.split(b"\n", 1)
         if line.startswith((b"GET /", b"HEAD /")):
-            await _answer_http(stream, line, answer, writers)
+            await caller.reply(stream, _http_answer(line, answer, writers))
             return
-        await stream.send_all(_encode(await _answer_line(stream, line, answer, writers)) + b"\n")
+        if not await caller.reply(stream, _line_answer(stream, line, answer, writers)):
+            return
+
+
+async def _line_answer(stream: trio.SocketStream, line: bytes, answer: Answer, writers: frozenset[str]) -> bytes:
+    return _encode(await _answer_line(stream, line, answer, writers)) + b"\n"
 
 
 async def _answer_line(
@@ -220,7 +259,7 @@ async def _answered(answer: Answer, request: dict[str, Any]) -> Mapping[str, Any
         return {"error": str(error) if isinstance(error, PanopticonError) else f"internal error: {error!r}"[:500]}
 
 
-async def _answer_http(stream: trio.SocketStream, line: bytes, answer: Answer, writers: frozenset[str]) -> None:
+async def _http_answer(line: bytes, answer: Answer, writers: frozenset[str]) -> bytes:
     path = line.split(b" ")[1].decode("ascii", "replace")
     name = path.partition("?")[0].strip("/") or "status"
     result: Mapping[str, Any] = {"error": "no such page"} if name in writers else await _answered(answer, {"do": name})
@@ -229,7 +268,7 @@ async def _answer_http(stream: trio.SocketStream, line: bytes, answer: Answer, w
     kind = "text/plain; version=0.0.4" if isinstance(text, str) and len(result) == 1 else "application/json"
     status = "404 Not Found" if "error" in result else "200 OK"
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    await stream.send_all(head.encode() + (b"" if line.startswith(b"HEAD") else body))
+    return head.encode() + (b"" if line.startswith(b"HEAD") else body)
 
 
 def _encode(answer: Mapping[str, Any]) -> bytes:

@@ -161,28 +161,67 @@ async def test_a_metrics_port_that_is_taken_is_one_sentence(nursery: trio.Nurser
         await serve_metrics(f"127.0.0.1:{port}", _scraped)
 
 
-async def test_a_flood_of_connections_leaves_descriptors_to_the_probes(path: str) -> None:
-    """Beyond the limit a connection is told so and closed; once one of the others ends there is room again."""
+async def test_a_hundred_idle_and_slow_connections_keep_nobody_out(path: str) -> None:
+    """Never more are served than the limit; whoever has let the daemon wait longest is closed for whoever asks now."""
     async with contextlib.AsyncExitStack() as held:
-        slow = [await held.enter_async_context(await trio.open_unix_socket(path)) for _ in range(CONNECTIONS)]
-        for stream in slow:  # each is served before the next comes
-            await stream.send_all(b'{"do":"a"}\n')
-            await stream.receive_some(100)
-        assert "too many connections" in (await ask(path, {"do": "status"}))["error"]
-        await slow[0].send_eof()
-        assert await slow[0].receive_some(100) == b""
+        first = await held.enter_async_context(await trio.open_unix_socket(path))
+        await first.send_all(b'{"do":"a"}\n')
+        assert b"did" in await first.receive_some(100)
+        for at in range(100):
+            stream = await held.enter_async_context(await trio.open_unix_socket(path))
+            if at % 2:
+                await stream.send_all(b'{"do":')  # and no more
         with trio.fail_after(5):
-            while "error" in await ask(path, {"do": "status"}):
+            assert await ask(path, {"do": "status"}) == {"did": "status"}
+            assert await first.receive_some(100) == b"", "the oldest is closed"
+        await stream.send_all(b'"late"}\n')
+        assert json.loads(await stream.receive_some(100)) == {"did": "late"}, "the newest is not"
+
+
+async def test_who_does_not_read_goes_after_who_does_not_ask(nursery: trio.Nursery, tmp_path: Path) -> None:
+    """With every place taken by clients that leave their answers lying, the next is served too."""
+    name = str(tmp_path / "s.sock")
+
+    async def long(_: dict[str, Any]) -> Mapping[str, Any]:
+        return {"text": "x" * 4_000_000}
+
+    await nursery.start(serve_control, name, 0o600, long)
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(CONNECTIONS):
+            stream = await held.enter_async_context(await trio.open_unix_socket(name))
+            await stream.send_all(b'{"do":"a"}\n')
+            await stream.receive_some(100)  # some of it
+        with trio.fail_after(8):
+            assert len((await ask(name, {"do": "status"}))["text"]) == 4_000_000
+
+
+async def test_a_flood_of_questions_leaves_descriptors_to_the_probes(nursery: trio.Nursery, tmp_path: Path) -> None:
+    """Where every place is waiting for its answer, one more is told so and closed; afterwards there is room again."""
+    name, asked, gate = str(tmp_path / "s.sock"), 0, trio.Event()
+
+    async def slow(_: dict[str, Any]) -> Mapping[str, Any]:
+        nonlocal asked
+        asked += 1
+        await gate.wait()
+        return {"did": "wait"}
+
+    await nursery.start(serve_control, name, 0o600, slow)
+    async with trio.open_nursery() as flood:
+        for _ in range(CONNECTIONS):
+            flood.start_soon(ask, name, {"do": "a"})
+        with trio.fail_after(8):
+            while asked < CONNECTIONS:
                 await trio.lowlevel.checkpoint()
+        assert "too many connections" in (await ask(name, {"do": "status"}))["error"]
+        gate.set()
+    assert await ask(name, {"do": "status"}) == {"did": "wait"}
 
 
-async def test_a_flood_of_scrapers_hears_503(nursery: trio.Nursery) -> None:
-    """On the port too, and a scraper that comes after them is served."""
-    port = await nursery.start(serve_metrics, "127.0.0.1:0", _answer)
-    slow = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(CONNECTIONS)]
-    async with await trio.open_tcp_stream("127.0.0.1", port) as late:
-        assert (await late.receive_some(1000)).startswith(b"HTTP/1.1 503 ")
-    for stream in slow:
-        await stream.send_all(b"GET /metrics HTTP/1.1\r\n\r\n")
-        assert (await stream.receive_some(1000)).startswith(b"HTTP/1.1 200 ")
+async def test_idle_connections_to_the_port_keep_no_scraper_out(nursery: trio.Nursery) -> None:
+    """A hundred that say nothing: the scraper that comes after them is served."""
+    port = await nursery.start(serve_metrics, "127.0.0.1:0", _scraped)
+    idle = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(100)]
+    with trio.fail_after(5):
+        assert (await _http(port, b"GET /metrics HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    for stream in idle:
         await stream.aclose()
