@@ -5,8 +5,6 @@ First step of every arke command that needs a configuration. Small on purpose: f
 
 from __future__ import annotations
 
-import datetime as dt
-import zoneinfo
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,19 +12,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from arke.cases.settings import Hoster, Ladder, Limits, Positive, Section, hoster_faults, ladder_faults
 from arke.config_rules import check_values
-from arke.model import Role
 from arke.screening.settings import Screen
 from panopticond.shared.clock import Clock, ClockSettings
 from panopticond.shared.errors import ConfigurationError
-from panopticond.shared.settings import Delay, Duration, convert, read_json, seconds
+from panopticond.shared.settings import Delay, Duration, convert, read_json
 
 PublicKey = Annotated[str, msgspec.Meta(pattern=r"^RW[A-Za-z0-9+/]{54}\Z")]
-Positive = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An object of the file: unknown keys are refused."""
 
 
 class Rdap(Section, frozen=True):
@@ -132,48 +125,6 @@ class RecheckSettings(Section, frozen=True):
     """DNS queries a second and server, real time."""
 
 
-class Hours(Section, frozen=True):
-    """``ladder.hours``: when mails may leave; deadlines run on meanwhile."""
-
-    zone: str
-    """Time zone, as ``Asia/Dili``."""
-    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ("mon", "tue", "wed", "thu", "fri")
-    opens: Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "08:00"
-    closes: Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "18:00"
-    holidays: tuple[dt.date, ...] = ()
-    first_rung: bool = False
-    """Whether the first rung waits for office hours too; left out, only later rungs do."""
-
-
-class Ladder(Section, frozen=True):
-    """``ladder``: who stands on which rung, its deadlines, and what waits for a person."""
-
-    first: tuple[Role, ...] = ("registrant", "administrative", "technical")
-    malicious_first: tuple[Role, ...] = ("registrant", "abuse", "registrar")
-    """Of ``abuse`` and ``registrar`` the first there is gets the mail."""
-    between: Delay = "24h"
-    """Least time between two rungs."""
-    stagger: Delay = "0s"
-    """First notices are spread over this time by case number, so that their effect can be measured."""
-    hours: Hours | None = None
-    registrar_after: Delay = "24h"
-    review_after: Delay = "72h"
-    approve_popular: bool = True
-    approve_later_rungs: bool = True
-
-
-class Limits(Section, frozen=True):
-    """``limits``: ceilings on mail, in notices."""
-
-    per_recipient_day: Positive = 20
-    per_domain_day: Positive = 5
-    per_hour: Positive = 500
-    per_run: Positive = 1000
-    digest_above: Positive = 5
-    growth: Annotated[float, msgspec.Meta(gt=1)] = 4.0
-    """A snapshot with so many times the rows of the last one (or so few) waits for a person before any mail."""
-
-
 class Bounces(Section, frozen=True):
     """``bounces``: where the mail server puts what comes to ``bounce+...``."""
 
@@ -237,6 +188,7 @@ class Config(Section, frozen=True):
     """A file of addresses or domains, one a line, that must never be mailed."""
     recheck: RecheckSettings = RecheckSettings()
     ladder: Ladder = Ladder()
+    hoster: Hoster = Hoster()
     limits: Limits = Limits()
     bounces: Bounces = Bounces()
     report: Report = Report()
@@ -298,9 +250,7 @@ def check(config: Config) -> list[str]:
     problems += _check_urls(config) + _check_pairs(config) + check_values(config)
     if not config.dry_run and config.smtp is None:
         problems.append("smtp: needed to send; leave dry_run on to get drafts only")
-    if seconds(config.ladder.review_after) < seconds(config.ladder.registrar_after):
-        problems.append("ladder.review_after: must not come before ladder.registrar_after")
-    return problems
+    return problems + ladder_faults(config.ladder) + hoster_faults(config.hoster)
 
 
 def _check_urls(config: Config) -> list[str]:
@@ -354,14 +304,4 @@ def _check_pairs(config: Config) -> list[str]:
     account = config.account
     if account is not None and (account.username is None) != (account.password_file is None):
         problems.append("account: needs username and password_file together")
-    hours = config.ladder.hours
-    if hours is not None:
-        if not hours.days or hours.opens >= hours.closes:
-            problems.append("ladder.hours: must open on some day, and before it closes")
-        try:
-            zoneinfo.ZoneInfo(hours.zone)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            problems.append(f"ladder.hours.zone: {hours.zone!r} is no time zone; write it as Asia/Dili")
-    if "manager" in (*config.ladder.first, *config.ladder.malicious_first) or not config.ladder.first:
-        problems.append("ladder.first: name contacts of a domain, and at least one")
     return problems

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from arke.cases.settings import hoster_missing
 from arke.screening.settings import screen_faults
 from panopticond.shared.settings import seconds
 from panopticond.shared.values import (
@@ -78,7 +79,7 @@ def missing_files(config: Config) -> list[str]:
     for at, vantage in enumerate(config.recheck.vantages):
         named[f"recheck.vantages[{at}].credentials_file"] = vantage.credentials_file
     missing = [f"{key}: {path}: no such file" for key, path in named.items() if path and not is_file(path)]
-    return missing + screen_faults(config.screen)
+    return missing + hoster_missing(config.hoster) + screen_faults(config.screen)
 
 
 def _values(config: Config) -> list[tuple[str, str | None, Rule]]:

@@ -13,8 +13,9 @@ import msgspec
 
 from panopticond.model import AbuseClass, Scope, State, Threat
 
-Role = Literal["registrant", "administrative", "technical", "billing", "registrar", "abuse", "manager"]
-Template = Literal["new", "reminder", "resolved", "reopened", "malicious", "registrar", "manager"]
+Role = Literal["registrant", "administrative", "technical", "billing", "registrar", "abuse", "manager", "hoster"]
+"""``abuse`` is the registrar's abuse desk; ``hoster`` that of the network which holds a host's address."""
+Template = Literal["new", "reminder", "resolved", "reopened", "malicious", "registrar", "manager", "hoster"]
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -96,6 +97,14 @@ class Case(msgspec.Struct, frozen=True):
         return tuple(sorted(found))
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a host was found when its hoster was looked up: the network's address, and when."""
+
+    host: str
+    address: str
+    at: dt.datetime
+
+
 class Contact(msgspec.Struct, frozen=True):
     """One usable address of one party. Personal data: lives only from the look-up to the accepted mail."""
 
@@ -103,6 +112,8 @@ class Contact(msgspec.Struct, frozen=True):
     address: str
     source: str
     """``rdap``, ``csv`` or ``configuration``."""
+    places: tuple[Place, ...] = ()
+    """Of a hoster: the hosts in its network, and it is told of these alone. Empty: it answers for the whole domain."""
 
     def __repr__(self) -> str:
         """No address in a traceback or log."""

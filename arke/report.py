@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from arke.cases.enrich import TRANSIENT
+from arke.cases import enrich, hoster
 from arke.cases.ledger import QueueEntry
 from arke.model import Case
 from panopticond.shared.clock import rfc3339
@@ -25,6 +25,8 @@ TODAY = "today.json"
 NO_CONTACT = "no-contact.csv"
 REVIEW = "review.csv"
 NO_CONTACT_WORDS = frozenset({"no-contact", "suppressed"})
+_TOLD = frozenset({"sent", "told", "draft"})
+_TRANSIENT = enrich.TRANSIENT | hoster.TRANSIENT
 
 
 def today(
@@ -51,7 +53,7 @@ def today(
             {"case": case, "reason": reason} for case, (_, what, reason) in latest.items() if what == "cancelled"
         ],
         "no_contact": [
-            {"case": case, "reason": reason} for case, (_, what, reason) in latest.items() if _untold(what, reason)
+            {"case": case, "reason": why} for case, (_, what, reason) in latest.items() if (why := untold(what, reason))
         ],
         "waiting_for_a_person": [
             {"id": entry.id, "case": entry.case_id, "reason": entry.reason, "state": entry.state, "since": entry.at}
@@ -69,8 +71,8 @@ def no_contact_csv(cases: Sequence[Case], outcomes: Mapping[str, tuple[int, str,
     writer.writerow(("case", "domain", "class", "reason"))
     for case in sorted(cases, key=lambda case: case.domain):
         _, what, reason = outcomes.get(case.id, (0, "", ""))
-        if _untold(what, reason):
-            writer.writerow((case.id, case.host or case.domain, case.abuse_class, reason))
+        if why := untold(what, reason):
+            writer.writerow((case.id, case.host or case.domain, case.abuse_class, why))
     return out.getvalue()
 
 
@@ -92,5 +94,8 @@ def replace_file(path: Path, text: str) -> None:
         raise StoreError(f"{path}: cannot be written: {error.strerror}; check the state directory") from error
 
 
-def _untold(what: str, reason: str) -> bool:
-    return what in NO_CONTACT_WORDS or (what == "waiting" and reason in TRANSIENT)
+def untold(what: str, reason: str) -> str:
+    """Why somebody could not be told, by how a pass ended; a hoster also where the domain's contacts were (pure)."""
+    if what in NO_CONTACT_WORDS or (what == "waiting" and reason in _TRANSIENT):
+        return reason
+    return " ".join(word for word in reason.split() if word.startswith("hoster-")) if what in _TOLD else ""

@@ -16,6 +16,7 @@ import msgspec
 from arke import lock
 from arke.cases.enrich import CsvSource, RdapSource, Source
 from arke.cases.follow import Follower
+from arke.cases.hoster import Hosters, Resolve
 from arke.cases.ledger import Ledger, reopen
 from arke.cases.recheck import Rechecker
 from arke.config import Account, Config, Mosapi, Rdap
@@ -90,6 +91,7 @@ async def open_rooms(
         client = dns_client(config)
         await stack.enter_async_context(client)
         delegations = delegations_of(config, client)
+        resolvers = _resolvers(config, client)
         mailer = None
         if drafts is None and config.smtp is not None:
             mailer = await stack.enter_async_context(Mailer(config.smtp))
@@ -98,7 +100,8 @@ async def open_rooms(
             ledger,
             clock,
             source=source,
-            rechecker=_rechecker(config, client, clock, delegations),
+            rechecker=_rechecker(config, resolvers, clock, delegations),
+            hosters=_hosters(config, resolvers, clock, http) if config.ladder.has_hoster else None,
             templates=templates,
             suppressed=lambda: _suppression(config),
             host_id=socket.gethostname(),
@@ -170,7 +173,7 @@ def zone_watch(config: Config, tld: str, http: Http) -> ZoneWatch | ZoneTransfer
 
 
 def _source(config: Config, http: Http) -> Source | None:
-    own = [address for address in (config.smtp.sender if config.smtp else None, config.manager) if address]
+    own = _own_addresses(config)
     if config.rdap is not None:
         rdap = config.rdap
         auth = (rdap.username, read_secret(rdap.password_file)) if rdap.username and rdap.password_file else None
@@ -184,6 +187,11 @@ def _source(config: Config, http: Http) -> Source | None:
             own=own,
         )
     return CsvSource(Path(config.contacts), own) if config.contacts else None
+
+
+def _own_addresses(config: Config) -> list[str]:
+    """Ours, which are nobody's contact."""
+    return [address for address in (config.smtp.sender if config.smtp else None, config.manager) if address]
 
 
 def dns_client(config: Config) -> DnsClient:
@@ -209,16 +217,18 @@ def delegations_of(config: Config, client: DnsClient) -> Delegations:
     return Delegations(client, policies, roots=settings.roots, guard=Guard(settings.allow_networks))
 
 
-def _rechecker(config: Config, client: DnsClient, clock: Clock, delegations: Delegations) -> Rechecker:
+def _resolvers(config: Config, client: DnsClient) -> Resolvers:
     settings = config.recheck
-    guard = Guard(settings.allow_networks)
-    hold_ip = frozenset(settings.hold_ip)
-    resolvers = Resolvers(
+    return Resolvers(
         client,
         filtered=settings.resolver,
         unfiltered=settings.resolver,
-        hold_ip=dict.fromkeys(config.tlds, hold_ip),
+        hold_ip=dict.fromkeys(config.tlds, frozenset(settings.hold_ip)),
     )
+
+
+def _resolve(resolvers: Resolvers, clock: Clock) -> Resolve:
+    """A host's addresses, none where it has none, None where nobody could be asked."""
 
     async def resolve(host: str) -> tuple[str, ...] | None:
         found = await resolvers.address(host, host.rpartition(".")[2], clock.now())
@@ -226,6 +236,17 @@ def _rechecker(config: Config, client: DnsClient, clock: Clock, delegations: Del
             return None
         return tuple(found.detail.get("addresses", "").split())
 
+    return resolve
+
+
+def _hosters(config: Config, resolvers: Resolvers, clock: Clock, http: Http) -> Hosters:
+    """The look-up of hosters, by an adapter that holds no account of anybody's."""
+    guard, resolve = Guard(config.recheck.allow_networks), _resolve(resolvers, clock)
+    return Hosters(http, config.hoster, clock, resolve=resolve, guard=guard, own=_own_addresses(config))
+
+
+def _rechecker(config: Config, resolvers: Resolvers, clock: Clock, delegations: Delegations) -> Rechecker:
+    settings = config.recheck
     vantages = [
         web_vantage(
             name=place.name,
@@ -238,8 +259,8 @@ def _rechecker(config: Config, client: DnsClient, clock: Clock, delegations: Del
     ] or [web_vantage(name="direct", country="ZZ")]
     web = WebProber(
         vantages,
-        guard=guard,
-        resolve=resolve,
+        guard=Guard(settings.allow_networks),
+        resolve=_resolve(resolvers, clock),
         registered_domain=_names(config).registered_domain,
         # Politeness is promised in policy time, so that a lab whose days take minutes is not slowed to ours.
         limits=WebLimits(

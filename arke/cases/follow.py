@@ -1,9 +1,9 @@
 """One pass over the cases: who is due, whom to write to, is it still so, and the mail into the outbox.
 
 The middle of arke's flow, between match and the outbox; ``main`` calls it after every snapshot and poll. Nothing here
-decides by itself: the ladder says what is due, enrich who can be told, the re-check whether it still holds. The intent
-and the outbox's row are one transaction, and a step counts as done only when every notice of it stands in the outbox:
-a crash anywhere leaves each notice written down once or still due.
+decides by itself: the ladder says what is due, planning who can be told, the re-check whether it still holds, writing
+hands it over. A step counts as done only when every notice of it stands in the outbox: a crash anywhere leaves each
+notice written down once or still due.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import apsw
 import msgspec
 import trio
 
 from arke.cases import ladder
 from arke.cases.ceilings import Budget, is_suppressed
-from arke.cases.enrich import TRANSIENT, Source
+from arke.cases.enrich import Source
+from arke.cases.hoster import Hosters
 from arke.cases.ladder import History
-from arke.cases.ledger import Ledger, write_intents
-from arke.cases.match import Matched, reclassified
-from arke.cases.outcome import Checked, Outcome, Planned, each, intents_of, sentence, write_draft
+from arke.cases.ledger import Ledger
+from arke.cases.match import Matched
+from arke.cases.outcome import Checked, Outcome, Planned, about, each, sentence, together
+from arke.cases.parties import HOSTER, is_about_nothing, knows, template_for
+from arke.cases.planning import Due, Listed, Planner
 from arke.cases.recheck import Looked, Rechecker
+from arke.cases.writing import Writer
 from arke.config import Config
 from arke.mail import outbox
-from arke.mail.notice import Letterhead, Sending, compose
 from arke.mail.template import Templates
-from arke.model import Case, CaseIndicator, Contact, Contacts, Notice, Recheck, Step
+from arke.model import Case, CaseIndicator, Contact, Notice, Recheck
 from panopticond.shared.clock import Clock
 from panopticond.shared.errors import PanopticonError
-from panopticond.shared.settings import seconds
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = dt.timedelta(minutes=15)
 """Policy time before a case that failed for a passing reason is tried again."""
-ENRICH_SLOTS = 8
 MALFORMED = "malformed"
 """Why nobody can be told where an address turned out to be none."""
 LOOK_GOOD_SECONDS = 3.0
@@ -58,20 +58,23 @@ class Follower:
         source: Source | None,
         rechecker: Rechecker,
         templates: Templates,
-        suppressed: Callable[[], tuple[frozenset[str], frozenset[str]]],
+        suppressed: Listed,
         host_id: str,
         drafts: Path | None,
+        hosters: Hosters | None = None,
         trace: bool = True,
     ) -> None:
         self._config = config
         self._ledger = ledger
         self._clock = clock
-        self._source = source
+        self._known = source is not None
         self._rechecker = rechecker
-        self._templates = templates
         self._suppressed = suppressed
-        self._host_id = host_id
         self._drafts = drafts
+        self._planner = Planner(
+            config, ledger, clock, source=source, hosters=hosters, suppressed=suppressed, hold=self._hold
+        )
+        self._writer = Writer(config, ledger, clock, templates=templates, host_id=host_id, drafts=drafts)
         self._trace = trace
         self._done_word = "sent" if drafts is None else "draft"
         self._last: dict[str, tuple[int, str, str]] = {}
@@ -82,7 +85,7 @@ class Follower:
     async def work_through(self, matched: Sequence[Matched], serial: int) -> list[Outcome]:
         """One pass; returns what became of each case that moved."""
         outcomes: list[Outcome] = []
-        due: list[tuple[Matched, History, Step]] = []
+        due: list[Due] = []
         for item in matched:
             history = await self._ledger.history(item.case.id, item.case.opening)
             mark = _mark(serial, item.case, history)
@@ -96,17 +99,19 @@ class Follower:
                 due.append((item, history, step))
             elif step.reason == ladder.NOT_IN_ZONE:
                 outcomes.append(Outcome(item.case, "cancelled", step.reason))
-        known = await self._deliver(await self._plan(due, outcomes), outcomes)
+        known = await self._deliver(await self._planner.plan(due, outcomes), outcomes)
         later = await self._go_on(known, outcomes)
-        await self._deliver(await self._plan(later, outcomes), outcomes)
+        await self._deliver(await self._planner.plan(later, outcomes), outcomes)
         await self._remember(outcomes, serial)
         return outcomes
 
-    async def _go_on(self, known: Sequence[Planned], outcomes: list[Outcome]) -> list[tuple[Matched, History, Step]]:
+    async def _go_on(self, known: Sequence[Planned], outcomes: list[Outcome]) -> list[Due]:
         """Where everybody knew what seemed new, the later rungs; those that are sent come back."""
         due = []
         for plan in known:
-            step = ladder.step(plan.case, plan.history, self._clock.now(), self._config.ladder, all_know=True)
+            passed = (ladder.HOSTER_BESIDE, plan.step.reason)  # a change goes to the hoster too
+            settings = self._config.ladder
+            step = ladder.step(plan.case, plan.history, self._clock.now(), settings, all_know=True, passed=passed)
             if step.action == "hold":
                 await self._hold(plan.case, step.reason)
                 outcomes.append(Outcome(plan.case, "hold", step.reason))
@@ -180,68 +185,13 @@ class Follower:
         if self._trace:
             await self._ledger.wait_for_person(case.id, case.opening, reason, self._clock.now())
 
-    async def _plan(self, due: Sequence[tuple[Matched, History, Step]], outcomes: list[Outcome]) -> list[Planned]:
-        """Look up contacts, judge again with the registry's own date, choose the parties."""
-        planned: list[Planned] = []
-        suppressed = self._suppressed()
-        hashes = await self._ledger.suppressed()
-
-        async def one(item: tuple[Matched, History, Step]) -> None:
-            matched, history, step = item
-            found = await self._contacts(matched.case.domain)
-            case = reclassified(matched, found.registered_at, found.registrar)
-            if case.abuse_class != matched.case.abuse_class:
-                step = ladder.step(case, history, self._clock.now(), self._config.ladder)
-            if step.action == "hold":
-                await self._hold(case, step.reason)
-                outcomes.append(Outcome(case, "hold", step.reason))
-                return
-            if step.action == "nothing":
-                return
-            if found.problem in TRANSIENT:
-                outcomes.append(Outcome(case, "waiting", found.problem))
-                return
-            chosen, problem = ladder.parties(case, step, found.contacts, history.told, self._ledger.party)
-            if problem:
-                outcomes.append(Outcome(case, "no-contact", found.problem or problem))
-                return
-            kept = tuple(
-                contact for contact in chosen if not is_suppressed(contact, suppressed, hashes, self._ledger.party)
-            )
-            if chosen and not kept:
-                outcomes.append(Outcome(case, "suppressed", "on the suppression list"))
-                return
-            if kept != chosen and step.template != "resolved":
-                allowed = [
-                    item for item in found.contacts if not is_suppressed(item, suppressed, hashes, self._ledger.party)
-                ]
-                if problem := ladder.parties(case, step, allowed, history.told, self._ledger.party)[1]:
-                    outcomes.append(Outcome(case, "no-contact", problem))
-                    return
-            planned.append(Planned(matched, case, step, history, kept))
-
-        await each(due, ENRICH_SLOTS, one, lambda item: item[0].case, outcomes, name="enrich")
-        return sorted(planned, key=lambda plan: plan.case.id)
-
-    async def _contacts(self, domain: str) -> Contacts:
-        """What the source says; without one, the manager himself: drafts as anybody would get them, to pass on."""
-        if self._source is not None:
-            return await self._source.contacts(domain)
-        manager = self._config.manager_of(domain.rpartition(".")[2])
-        roles = (*ladder.HOLDERS, *ladder.REGISTRARS)
-        return Contacts(domain, tuple(Contact(role, manager, "configuration") for role in roles))
-
     async def _deliver(self, planned: Sequence[Planned], outcomes: list[Outcome]) -> list[Planned]:
         """Re-check, compose and hand to the outbox; many incidents of one recipient become one digest.
 
         Returns those in which something seemed new and everybody to be told of it knew it already.
         """
         budget = Budget(self._config, await self._ledger.sent(self._clock.now()))
-        incidents = Counter(
-            (self._ledger.party(contact.address), ladder.template_for(plan.step, contact.role))
-            for plan in planned
-            for contact in plan.contacts
-        )
+        incidents = Counter(self._key(plan, contact) for plan in planned for contact in plan.contacts)
         digests: dict[tuple[str, str], list[tuple[Checked, Contact]]] = defaultdict(list)
         complete: dict[str, Checked] = {}
         told_now: set[str] = set()
@@ -252,16 +202,16 @@ class Follower:
                 return
             waits, problem = "", ""
             for contact in plan.contacts:
-                key = (self._ledger.party(contact.address), ladder.template_for(plan.step, contact.role))
+                key, mine = self._key(plan, contact), about(checked, contact)
                 resolved = plan.step.template == "resolved"
-                if not resolved and ladder.knows(checked.case, plan.history.told, key[0]):
+                if is_about_nothing(mine.case) or (not resolved and knows(mine.case, plan.history.told, key[0])):
                     continue
-                if self._source is not None and incidents[key] > self._config.limits.digest_above:
-                    digests[key].append((checked, contact))
+                if self._known and incidents[key] > self._config.limits.digest_above:
+                    digests[key].append((mine, contact))
                     told_now.add(plan.case.id)
-                elif self._source is not None and (refusal := budget.refuse(key[0], [plan.case.domain])):
+                elif self._known and (refusal := budget.refuse(key[0], [plan.case.domain])):
                     waits = refusal
-                elif await self._send([checked], contact):
+                elif await self._writer.write([mine], contact):
                     told_now.add(plan.case.id)
                 else:
                     problem = MALFORMED
@@ -269,16 +219,19 @@ class Follower:
                 outcomes.append(Outcome(plan.case, "waiting" if waits else "no-contact", waits or problem))
                 return
             complete[plan.case.id] = checked
-            outcomes.append(
-                Outcome(plan.case, self._done_word if plan.case.id in told_now else "told", checked.recheck.reason)
-            )
+            what = self._done_word if plan.case.id in told_now else "told"
+            reason = f"{checked.recheck.reason} {plan.hoster_problem}".strip()
+            outcomes.append(Outcome(plan.case, what, reason))
+            if plan.hoster_waits:
+                outcomes.append(Outcome(plan.case, "waiting", plan.hoster_waits))
 
         slots = self._config.recheck.concurrency
         await each(planned, slots, one, lambda plan: plan.case, outcomes, name="recheck and notice")
         for (party, _), group in sorted(digests.items()):
             group.sort(key=lambda pair: pair[0].case.id)
             refusal = budget.refuse(party, [])
-            if not refusal and await self._send([checked for checked, _ in group], group[0][1]):
+            recipient = together([contact for _, contact in group])
+            if not refusal and await self._writer.write([checked for checked, _ in group], recipient):
                 continue
             for checked, _ in group:
                 complete.pop(checked.case.id, None)
@@ -286,7 +239,10 @@ class Follower:
         for checked in complete.values():
             await self._complete(checked, anew=checked.plan.case.id in told_now)
         idle = (checked.plan for case_id, checked in complete.items() if case_id not in told_now)
-        return [plan for plan in idle if plan.step.reason == ladder.SOMETHING_NEW]
+        return [plan for plan in idle if plan.step.reason in (ladder.SOMETHING_NEW, *ladder.PASSABLE)]
+
+    def _key(self, plan: Planned, contact: Contact) -> tuple[str, str]:
+        return self._ledger.party(contact.address), template_for(plan.step, contact.role)
 
     async def _recheck(self, plan: Planned, outcomes: list[Outcome]) -> Checked | None:
         case, decisions = plan.case, plan.history.decisions
@@ -307,7 +263,7 @@ class Follower:
             if not self._trace:  # a preview shows what the snapshot's own evidence would have said
                 checked = Checked(plan, msgspec.structs.replace(case, indicators=due), looked.recheck)
                 for contact in plan.contacts:
-                    await self._send([checked], contact, held_back=reason)
+                    await self._writer.write([about(checked, contact)], contact, held_back=reason)
             outcomes.append(Outcome(case, "cancelled" if decision == "cancel" else "review", reason))
             return None
         if self._trace:
@@ -326,61 +282,23 @@ class Follower:
         self._looked[case.id] = (trio.current_time(), looked)
         return looked
 
-    async def _send(self, group: Sequence[Checked], contact: Contact, held_back: str = "") -> bool:
-        """One notice, of one case or a digest, into the outbox beside its intents; or as a draft.
-
-        ``held_back`` is why a draft would not be sent as things stand.
-        False when no mail can be made of it, for its address is none after all.
-        """
-        now, first = self._clock.now(), group[0]
-        try:
-            notice = self._compose(group, contact, now)
-        except ValueError as error:
-            log.warning("case %s: no mail can be made of it (%s)", first.case.id, type(error).__name__)
-            return False
-        if self._drafts is not None:
-            await trio.to_thread.run_sync(write_draft, self._drafts, notice, held_back)
-            return True
-        intents = intents_of(group, contact, notice, self._ledger.party(contact.address), now)
-
-        def write(connection: apsw.Connection) -> None:
-            outbox.enqueue(connection, notice, now)
-            write_intents(connection, intents)
-
-        await self._ledger.run(write)
-        return True
-
-    def _compose(self, group: Sequence[Checked], contact: Contact, now: dt.datetime) -> Notice:
-        config, first = self._config, group[0]
-        tld = first.case.tld
-        step = msgspec.structs.replace(first.plan.step, template=ladder.template_for(first.plan.step, contact.role))
-        unchecked = next((item.recheck for item in group if item.recheck.decision != "go"), first.recheck)
-        told = first.plan.history.told if len(group) == 1 else ()
-        accepted = [item.accepted for item in told if item.accepted and item.opening == first.case.opening]
-        letterhead = Letterhead(
-            sender=config.smtp.sender if config.smtp else config.manager_of(tld),
-            organisation=config.organisation or f".{tld} registry",
-            host_id=self._host_id,
-            key=self._ledger.secret("envelope"),
-            verify_page=config.verify_page,
-            deadline=dt.timedelta(seconds=seconds(config.ladder.registrar_after)),
-        )
-        occasion = " ".join(ladder.occasion(item.case, item.plan.history.told) for item in group)
-        sending = Sending(now, unchecked, occasion, min(accepted, default=None))
-        cases = [item.case for item in group]
-        return compose(cases, contact, step, self._templates, letterhead, sending, language=config.language)
-
     async def _complete(self, checked: Checked, *, anew: bool) -> None:
         """The step is done; where nobody was told ``anew`` the time of the last rung stands."""
         if self._drafts is not None:
             return
         case, step = checked.case, checked.plan.step
         if step.template == "resolved":
-            for reason in ("registrar-rung", "recheck"):
+            for reason in ("registrar-rung", "hoster-rung", "recheck"):
                 await self._ledger.settle_queue(case.id, case.opening, reason)
-        at = self._clock.now() if anew else checked.plan.history.rung_at or self._clock.now()
+        rung = anew and step.reason != ladder.HOSTER_BESIDE  # that is none of its own, and puts no other off
+        at = self._clock.now() if rung else checked.plan.history.rung_at or self._clock.now()
         said = checked.plan.history.said if checked.plan.history.opening == case.opening else frozenset()
-        await self._ledger.complete(case.id, case.opening, step.rung, said | case.said, at)
+        if HOSTER in step.roles and not checked.plan.hoster_waits:
+            said |= ladder.hoster_heard(case.said)
+        if step.roles == (HOSTER,):  # beside the ladder's own rungs: it stands where it stood
+            await self._ledger.complete(case.id, case.opening, checked.plan.history.rung, said, at)
+        else:
+            await self._ledger.complete(case.id, case.opening, step.rung, said | case.said, at)
         if step.template != "resolved" and ladder.stands_in_review(case):
             await self._hold(case, "registry-review")
 

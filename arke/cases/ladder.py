@@ -10,43 +10,33 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import zoneinfo
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
-from arke.config import Hours, Ladder
-from arke.model import Case, CaseIndicator, Contact, Role, Step, Template
+from arke.cases.parties import HOLDERS, HOSTER, REGISTRARS, Told
+from arke.cases.settings import Hours, Ladder
+from arke.model import Case, CaseIndicator, Role, Step, Template
 from panopticond.shared.settings import seconds
 
-HOLDERS: tuple[Role, ...] = ("registrant", "administrative", "technical")
-REGISTRARS: tuple[Role, ...] = ("abuse", "registrar")
-"""The registrar's abuse contact before the registrar's general one; the first there is gets the mail."""
-REGISTRAR_RUNG, REVIEW_RUNG, RESOLVED_RUNG = 2, 3, 9
+REGISTRAR_RUNG, REVIEW_RUNG, HOSTER_RUNG, RESOLVED_RUNG = 2, 3, 4, 9
+"""Numbers in Message-IDs and the ledger; the times of the configuration say which comes first."""
 REFUSALS = frozenset({"rejected", "withheld"})
-RUNG_REASONS = frozenset({"registrar-rung", "registry-review"})
+RUNG_REASONS = frozenset({"registrar-rung", "hoster-rung", "registry-review"})
 """A rejection of one of these concerns its own rung; of any other reason, the whole case."""
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _PENDING = frozenset({"queued", "sending", "retry", "unknown"})
 _LOST = frozenset({"failed", "bounced"})
 SOMETHING_NEW = "something new"
+HOSTER_BESIDE = "hoster beside the first rung"
+PASSABLE = frozenset({HOSTER_BESIDE, "hoster rung", "registrar rung"})
+"""Reasons of steps that are passed over where their party cannot be told now."""
+_REASON_OF = {REGISTRAR_RUNG: "registrar-rung", HOSTER_RUNG: "hoster-rung"}
+_HOSTER_HEARD = "hoster:"
+"""Stands in the ledger before each word of what the hoster's part of the ladder is done with."""
 NOT_IN_ZONE = "not in the registry's zone"
 _OVER = frozenset({"mitigated-dns", "mitigated-content", "changed"})
-
-
-class Told(msgspec.Struct, frozen=True):
-    """One notice in the ledger, as the ladder needs it: ``party`` is the keyed hash of the recipient."""
-
-    opening: dt.datetime
-    party: str
-    template: str
-    rung: int
-    said: frozenset[str]
-    state: str = "queued"
-    """The outbox's word; ``withdrawn`` was never said to anybody."""
-    accepted: dt.datetime | None = None
-    settled: dt.datetime | None = None
-    """When the outbox was done with it: accepted, failed, bounced or withdrawn."""
 
 
 class History(msgspec.Struct, frozen=True):
@@ -64,12 +54,21 @@ class History(msgspec.Struct, frozen=True):
     """Queue entries of this opening: reason to waiting, approved, rejected, held or withheld."""
 
 
-def step(case: Case, history: History, now: dt.datetime, settings: Ladder, *, all_know: bool = False) -> Step:
+def step(
+    case: Case,
+    history: History,
+    now: dt.datetime,
+    settings: Ladder,
+    *,
+    all_know: bool = False,
+    passed: Collection[str] = (),
+) -> Step:
     """What is to be done for a case now; ``hold`` names why a person must decide.
 
     ``all_know``: what is new was found to be known to every party, so that the later rungs are looked at instead.
+    ``passed`` are reasons of steps whose party cannot be told now: one of them does not hold up the others.
     """
-    found = _step(case, history, now, settings, all_know=all_know)
+    found = _step(case, history, now, settings, all_know=all_know, passed=passed)
     hours = settings.hours
     if (
         found.action == "send"
@@ -93,7 +92,7 @@ def standing(
     case: Case, decisions: Mapping[str, str], template: str, rung: int, settings: Ladder
 ) -> Literal["go", "wait", "withdraw"]:
     """Whether a notice in the outbox may go by what is known now: no longer right it is withdrawn, else a person's."""
-    if refusal(decisions) or (rung == REGISTRAR_RUNG and decisions.get("registrar-rung") in REFUSALS):
+    if refusal(decisions) or decisions.get(_REASON_OF.get(rung, "")) in REFUSALS:
         return "withdraw"
     if template == "resolved" or case.state == "mitigated":
         return "go" if template == "resolved" and case.state == "mitigated" else "withdraw"
@@ -108,17 +107,15 @@ def _held(decisions: Mapping[str, str]) -> bool:
     return "held" in {state for reason, state in decisions.items() if reason not in RUNG_REASONS}
 
 
-def _step(case: Case, history: History, now: dt.datetime, settings: Ladder, *, all_know: bool) -> Step:
+def _step(
+    case: Case, history: History, now: dt.datetime, settings: Ladder, *, all_know: bool, passed: Collection[str]
+) -> Step:
     if case.state == "mitigated":
         return _resolved(case, history)
-    if case.state != "open":
-        return Step(case.id, "nothing", f"the incident is {case.state}")
     if history.opening != case.opening:
         history = History(told=history.told)
-    if word := refusal(history.decisions):
-        return Step(case.id, "nothing", f"{word} by a person")
-    if case.in_zone is False:
-        return Step(case.id, "nothing", NOT_IN_ZONE)
+    if why := _over(case, history.decisions):
+        return Step(case.id, "nothing", why)
     due = due_indicators(case, history.decisions)
     if not due:
         if any(item.validated and "review" in item.flags for item in case.indicators):
@@ -131,11 +128,38 @@ def _step(case: Case, history: History, now: dt.datetime, settings: Ladder, *, a
         return Step(case.id, "hold", "held", max(1, history.rung))
     if history.rung == 0:
         return _first(case, history, now, settings)
-    if not all_know and msgspec.structs.replace(case, indicators=due).said - history.said:
-        roles = (*HOLDERS, *REGISTRARS) if history.rung >= REGISTRAR_RUNG else _first_roles(case, settings)
-        template: Template = "malicious" if case.abuse_class == "malicious" else "reminder"
-        return Step(case.id, "send", SOMETHING_NEW, history.rung, template, roles)
-    return _later(case, history, now, settings)
+    said = msgspec.structs.replace(case, indicators=due).said
+    if not all_know and said - history.said:
+        return _change(case, history, said, settings)
+    beside = HOSTER in _first_roles(case, settings)
+    owed = bool(hoster_heard(said) - history.said)
+    if beside and owed and HOSTER_BESIDE not in passed:
+        return Step(case.id, "send", HOSTER_BESIDE, 1, "hoster", (HOSTER,))
+    return _later(case, history, now, settings, hoster_owed=owed and not beside, passed=passed)
+
+
+def _over(case: Case, decisions: Mapping[str, str]) -> str:
+    """Why nobody is to be told anything more, or nothing."""
+    if case.state != "open":
+        return f"the incident is {case.state}"
+    if word := refusal(decisions):
+        return f"{word} by a person"
+    return NOT_IN_ZONE if case.in_zone is False else ""
+
+
+def _change(case: Case, history: History, said: frozenset[str], settings: Ladder) -> Step:
+    """Something new goes to everybody who stands on a rung that was reached."""
+    first = _first_roles(case, settings)
+    roles = (*HOLDERS, *REGISTRARS) if history.rung >= REGISTRAR_RUNG else first
+    if HOSTER not in roles and (HOSTER in first or hoster_heard(said) & history.said):
+        roles = (*roles, HOSTER)
+    template: Template = "malicious" if case.abuse_class == "malicious" else "reminder"
+    return Step(case.id, "send", SOMETHING_NEW, history.rung, template, roles)
+
+
+def hoster_heard(said: frozenset[str]) -> frozenset[str]:
+    """The words by which the ledger knows that the hoster's part of the ladder is done with what was said."""
+    return frozenset(_HOSTER_HEARD + word for word in said)
 
 
 def due_indicators(case: Case, decisions: Mapping[str, str]) -> tuple[CaseIndicator, ...]:
@@ -153,56 +177,6 @@ def stands_in_review(case: Case) -> bool:
     return case.abuse_class == "malicious"
 
 
-def template_for(step: Step, role: Role) -> Template:
-    """The template a party of this role gets: the registrar's is its own."""
-    return "registrar" if role in REGISTRARS and step.template != "resolved" else step.template
-
-
-def parties(
-    case: Case, step: Step, contacts: Sequence[Contact], told: Sequence[Told], party: Callable[[str], str]
-) -> tuple[tuple[Contact, ...], str]:
-    """The contacts to write to now, each unique address once in the order of the roles, and why there are none.
-
-    Left out are those who were told all this in this opening. A contact inside the abused domain never suffices alone.
-    That a case is resolved is said to those alone who took a mail about it.
-    """
-    if step.template == "resolved":
-        return _to_be_released(case, step, contacts, told, party), ""
-    chosen: dict[str, Contact] = {}
-    registrar_chosen = False
-    for role in step.roles:
-        for contact in (contact for contact in contacts if contact.role == role):
-            if role in REGISTRARS and registrar_chosen:
-                continue
-            registrar_chosen = registrar_chosen or role in REGISTRARS
-            chosen.setdefault(contact.address.lower(), contact)
-    if not chosen:
-        return (), "no-address"
-    if all(inside(case.domain, address) for address in chosen):
-        return (), "inside-domain"
-    return tuple(contact for address, contact in chosen.items() if not knows(case, told, party(address))), ""
-
-
-def knows(case: Case, told: Sequence[Told], party: str) -> bool:
-    """Whether a party was told, in this opening and in one notice, all that a notice about this case would say now."""
-    return any(
-        item.party == party and item.opening == case.opening and case.said <= item.said and item.state != "withdrawn"
-        for item in told
-    )
-
-
-def occasion(case: Case, told: Sequence[Told]) -> str:
-    """What makes a notice of one opening another mail than that of the next, or than one that was withdrawn."""
-    withdrawn = sum(item.state == "withdrawn" and item.opening == case.opening for item in told)
-    return f"{case.opening.isoformat()} {withdrawn}"
-
-
-def inside(domain: str, address: str) -> bool:
-    """Whether a mail address lies in the abused domain itself, whose holder of the moment may be the abuser."""
-    host = address.rpartition("@")[2].lower().rstrip(".")
-    return host == domain or host.endswith("." + domain)
-
-
 def _resolved(case: Case, history: History) -> Step:
     """The case is over by the snapshot: whoever accepted a mail of this opening hears so once, and nothing else."""
     accepted = [told for told in history.told if told.opening == case.opening and told.state == "accepted"]
@@ -213,21 +187,6 @@ def _resolved(case: Case, history: History) -> Step:
     if word := refusal(history.decisions):
         return Step(case.id, "nothing", f"{word} by a person")
     return Step(case.id, "send", "mitigated", RESOLVED_RUNG, "resolved", (*HOLDERS, *REGISTRARS))
-
-
-def _to_be_released(
-    case: Case, step: Step, contacts: Sequence[Contact], told: Sequence[Told], party: Callable[[str], str]
-) -> tuple[Contact, ...]:
-    """The contacts who took a notice of this opening and have not heard that it is over."""
-    here = [item for item in told if item.opening == case.opening and item.state != "withdrawn"]
-    released = {item.party for item in here if item.template == "resolved"}
-    owed = {item.party for item in here if item.state == "accepted"} - released
-    chosen: dict[str, Contact] = {}
-    for role in step.roles:
-        for contact in (contact for contact in contacts if contact.role == role):
-            if party(contact.address) in owed:
-                chosen.setdefault(contact.address.lower(), contact)
-    return tuple(chosen.values())
 
 
 def refusal(decisions: Mapping[str, str]) -> str:
@@ -265,7 +224,15 @@ def _first(case: Case, history: History, now: dt.datetime, settings: Ladder) -> 
     return Step(case.id, "send", "first rung", 1, template, _first_roles(case, settings))
 
 
-def _later(case: Case, history: History, now: dt.datetime, settings: Ladder) -> Step:
+def _later(
+    case: Case,
+    history: History,
+    now: dt.datetime,
+    settings: Ladder,
+    *,
+    hoster_owed: bool,
+    passed: Collection[str],
+) -> Step:
     """The registrar after a day, the registry's own review after three; what has become malicious is reviewed at once.
 
     Deadlines count from this opening's first accepted mail, or from the last failure where no mail arrived at all.
@@ -276,20 +243,39 @@ def _later(case: Case, history: History, now: dt.datetime, settings: Ladder) -> 
     here = [told for told in history.told if told.opening == case.opening and told.state != "withdrawn"]
     since = _counted_from(here)
     between = dt.timedelta(seconds=seconds(settings.between))
+    nothing = Step(case.id, "nothing", "told; nothing new", history.rung)
     if since is None or (history.rung_at is not None and now - history.rung_at < between):
-        return Step(case.id, "nothing", "told; nothing new", history.rung)
+        return nothing
     waited = (now - since).total_seconds()
     if waited >= seconds(settings.review_after) and not review_queued:
         return Step(case.id, "hold", "registry-review", REVIEW_RUNG)
-    registrar_told = history.rung >= REGISTRAR_RUNG or any(told.template == "registrar" for told in here)
-    if waited >= seconds(settings.registrar_after) and not registrar_told:
-        decision = history.decisions.get("registrar-rung")
+    rungs: list[tuple[float, Step]] = []
+    if history.rung < REGISTRAR_RUNG and not any(told.template == "registrar" for told in here):
+        registrar = Step(case.id, "send", "registrar rung", REGISTRAR_RUNG, "registrar", REGISTRARS)
+        rungs.append((seconds(settings.registrar_after), registrar))
+    if settings.hoster_after is not None and hoster_owed:
+        hoster = Step(case.id, "send", "hoster rung", HOSTER_RUNG, "hoster", (HOSTER,))
+        rungs.append((seconds(settings.hoster_after), hoster))
+    due = [rung for after, rung in sorted(rungs, key=lambda pair: pair[0]) if waited >= after]
+    return _first_ready([rung for rung in due if rung.reason not in passed], history, settings) or nothing
+
+
+def _first_ready(due: Sequence[Step], history: History, settings: Ladder) -> Step | None:
+    """Of the rungs that are due the first that may go; else the first that waits for a person, else who refused."""
+    waiting = refused = None
+    for rung in due:
+        reason = _REASON_OF[rung.rung]
+        decision = history.decisions.get(reason)
         if decision in REFUSALS:
-            return Step(case.id, "nothing", f"registrar-rung {decision} by a person", history.rung)
-        if settings.approve_later_rungs and decision != "approved":
-            return Step(case.id, "hold", "registrar-rung", REGISTRAR_RUNG)
-        return Step(case.id, "send", "registrar rung", REGISTRAR_RUNG, "registrar", REGISTRARS)
-    return Step(case.id, "nothing", "told; nothing new", history.rung)
+            refused = refused or Step(rung.case_id, "nothing", f"{reason} {decision} by a person", history.rung)
+        elif settings.approve_later_rungs and decision != "approved":
+            hold = Step(rung.case_id, "hold", reason, rung.rung)
+            if decision is None:
+                return hold
+            waiting = waiting or hold
+        else:
+            return rung
+    return waiting or refused
 
 
 def _counted_from(here: Sequence[Told]) -> dt.datetime | None:

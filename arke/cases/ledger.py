@@ -20,7 +20,8 @@ import apsw
 import msgspec
 import trio
 
-from arke.cases.ladder import History, Told
+from arke.cases.ladder import History
+from arke.cases.parties import Told
 from arke.cases.tables import migrate
 from panopticond.shared.clock import parse_rfc3339, rfc3339
 from panopticond.shared.errors import StoreError

@@ -17,6 +17,7 @@ import trio
 from arke.cases.ladder import History
 from arke.cases.ledger import Intent
 from arke.cases.match import Matched
+from arke.cases.parties import of_contact
 from arke.model import Case, Contact, Notice, Recheck, Step
 from panopticond.shared.errors import PanopticonError, StoreError
 
@@ -43,6 +44,10 @@ class Planned(msgspec.Struct, frozen=True):
     step: Step
     history: History
     contacts: tuple[Contact, ...]
+    hoster_problem: str = ""
+    """Why a host's network has nobody to be told."""
+    hoster_waits: str = ""
+    """Why a host's network could not be known now: its part of the step stays due."""
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -51,6 +56,17 @@ class Checked(msgspec.Struct, frozen=True):
     plan: Planned
     case: Case
     recheck: Recheck
+
+
+def about(checked: Checked, contact: Contact) -> Checked:
+    """What of a checked case concerns a contact: of a hoster, what lies in its network (pure)."""
+    return msgspec.structs.replace(checked, case=of_contact(checked.case, contact))
+
+
+def together(contacts: Sequence[Contact]) -> Contact:
+    """One contact of several cases as one, with all its places (pure)."""
+    places = tuple(dict.fromkeys(place for contact in contacts for place in contact.places))
+    return msgspec.structs.replace(contacts[0], places=places)
 
 
 def intents_of(

@@ -6,7 +6,7 @@ written his first arke.json (pure).
 
 from __future__ import annotations
 
-from arke.cases.enrich import TRANSIENT
+from arke.cases import enrich, hoster
 
 _CANCELLED = {
     "not in the registry's zone": "the zone does not delegate it; is the zone file today's?",
@@ -33,7 +33,11 @@ _WORDS = {
 
 def advice(what: str, reason: str) -> str:
     """What an outcome means, and what to do, as half a sentence; empty where the code says it all."""
-    if what == "waiting" and reason in TRANSIENT:
+    if what == "waiting" and reason in hoster.TRANSIENT:
+        return "the hoster cannot be looked up now: can this machine reach the registries' RDAP? it stays due"
+    if what == "no-contact" and reason.startswith("hoster-"):
+        return "the network that hosts it names no abuse address that can be used; it goes on the list no-contact.csv"
+    if what == "waiting" and reason in enrich.TRANSIENT:
         return "RDAP gave no answer that can be used: check rdap.url and its account; it stays due"
     special = {"cancelled": _CANCELLED, "no-contact": _NO_CONTACT}.get(what, {})
     return special.get(reason) or _WORDS.get(what, "")

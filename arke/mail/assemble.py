@@ -21,7 +21,7 @@ import msgspec
 
 from arke.mail import xarf
 from arke.mail.defang import one_line
-from arke.model import Case, Contact, Notice, Template
+from arke.model import Case, Contact, Notice, Place, Template
 
 ATTACHMENT_LIMIT = 50  # reports attached to one mail
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -129,7 +129,7 @@ def assemble(
     mail["X-Arke-Case"] = " ".join(re.sub(r"[^A-Za-z0-9-]", "-", case.id) for case in cases)
     mail.set_content(text[1], charset="utf-8", cte="quoted-printable")
     if attach:
-        _attach(mail, cases, digest, author, envelope)
+        _attach(mail, cases, digest, author, envelope, contact.places)
     return Notice(
         message_id=message_id,
         case_ids=tuple(case.id for case in cases),
@@ -147,10 +147,15 @@ def _address(address: str, display_name: str = "") -> Address:
     return Address(display_name=display_name, username=local, domain=domain)
 
 
-def _attach(mail: EmailMessage, cases: Sequence[Case], digest: str, contact: str, envelope: Envelope) -> None:
+def _attach(
+    mail: EmailMessage, cases: Sequence[Case], digest: str, contact: str, envelope: Envelope, places: Sequence[Place]
+) -> None:
     """The layout XARF has by mail: text, ``message/feedback-report``, one JSON part per URI (RFC 6522, RFC 5965)."""
     organisation = one_line(envelope.organisation, 200)
-    found = (xarf.reports(case, organisation=organisation, contact=contact, now=envelope.now) for case in cases)
+    found = (
+        xarf.reports(case, organisation=organisation, contact=contact, now=envelope.now, places=places)
+        for case in cases
+    )
     reports = [report for of_case in found for report in of_case][:ATTACHMENT_LIMIT]
     if not reports:
         return

@@ -13,7 +13,7 @@ import msgspec
 
 from arke.mail.defang import defang, harmless, one_line
 from arke.mail.words import Words
-from arke.model import Case, CaseIndicator, Contact, Evidence, Recheck
+from arke.model import Case, CaseIndicator, Contact, Evidence, Place, Recheck
 
 INDICATOR_LIMIT = 200  # URIs written out in one mail
 EVIDENCE_LIMIT = 8  # looks written out per URI
@@ -52,8 +52,9 @@ def moment(when: dt.datetime | None) -> str:
     return when.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M UTC") if when is not None else ""
 
 
-def case_facts(case: Case, *, words: Words, discreet: bool) -> dict[str, Any]:
-    """The names of one case, ``indicators`` included."""
+def case_facts(case: Case, *, words: Words, discreet: bool, places: Sequence[Place] = ()) -> dict[str, Any]:
+    """The names of one case, ``indicators`` included; ``places`` say where its hosts were found."""
+    found = {place.host: place for place in places}
     shown = [indicator for indicator in case.indicators if indicator.validated]
     seen = [indicator.last_active for indicator in shown if indicator.last_active is not None]
     return {
@@ -74,7 +75,10 @@ def case_facts(case: Case, *, words: Words, discreet: bool) -> dict[str, Any]:
         "count": str(len(shown)),
         "registrar": "" if discreet else harmless(case.registrar or ""),
         "registered_at": moment(case.registered_at),
-        "indicators": [_indicator(indicator, words, discreet=discreet) for indicator in shown[:INDICATOR_LIMIT]],
+        "indicators": [
+            _indicator(indicator, words, found.get(indicator.host), discreet=discreet)
+            for indicator in shown[:INDICATOR_LIMIT]
+        ],
     }
 
 
@@ -99,6 +103,7 @@ def mail_facts(
         "role_holder": "yes" if contact.role in _HOLDERS else "",
         "role_registrar": "yes" if contact.role in {"registrar", "abuse"} else "",
         "role_manager": "yes" if contact.role == "manager" else "",
+        "role_hoster": "yes" if contact.role == "hoster" else "",
         "rechecked": "yes" if sending.recheck.decision == "go" else "",
         "unchecked": "yes" if sending.recheck.decision == "unchecked" else "",
         "recheck_at": moment(sending.recheck.at),
@@ -106,11 +111,11 @@ def mail_facts(
         "attached": "yes" if attached else "",
         "cases_count": str(len(cases)),
         "earlier": moment(sending.earlier),
-        "cases": [case_facts(case, words=words, discreet=discreet) for case in cases],
+        "cases": [case_facts(case, words=words, discreet=discreet, places=contact.places) for case in cases],
     }
 
 
-def _indicator(indicator: CaseIndicator, words: Words, *, discreet: bool) -> dict[str, Any]:
+def _indicator(indicator: CaseIndicator, words: Words, place: Place | None, *, discreet: bool) -> dict[str, Any]:
     return {
         "uri": defang(indicator.text),
         "host": defang(indicator.host),
@@ -118,6 +123,8 @@ def _indicator(indicator: CaseIndicator, words: Words, *, discreet: bool) -> dic
         "first_seen": moment(indicator.first_seen),
         "last_active": moment(indicator.last_active),
         "state": words.of("state", indicator.state),
+        "address": place.address if place is not None else "",
+        "address_at": moment(place.at if place is not None else None),
         "feeds": "" if discreet else ", ".join(harmless(feed) for feed in indicator.feeds),
         "evidence": [] if discreet else [_evidence(seen, words) for seen in indicator.evidence[:EVIDENCE_LIMIT]],
     }

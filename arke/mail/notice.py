@@ -17,7 +17,9 @@ __all__ = ["Letterhead", "Sending", "compose", "effective_template", "usable_add
 
 
 def effective_template(template: Template, role: Role) -> Template:
-    """The template a role really gets: registrar, abuse desk and manager have their own first notices."""
+    """The template a role really gets: registrar, abuse desk, hoster and manager have their own first notices."""
+    if role == "hoster" and template != "resolved":
+        return "hoster"
     if template in {"new", "malicious"}:
         if role in {"registrar", "abuse"}:
             return "registrar"
@@ -45,13 +47,13 @@ def compose(
     kind = effective_template(step.template, contact.role)
     shown: str = kind
     if len(cases) > 1:
-        shown = "resolved-digest" if kind == "resolved" else "digest"
+        shown = {"resolved": "resolved-digest", "hoster": "hoster-digest"}.get(kind, "digest")
     template = templates.select(shown, language)
     words = templates.words(template.language)
     discreet = kind == "malicious"
     attach = not discreet and kind != "resolved"
     facts = mail_facts(cases, contact, letterhead, sending, words=words, attached=attach, discreet=discreet)
-    subject, body = template.render(case_facts(cases[0], words=words, discreet=discreet) | facts)
+    subject, body = template.render(case_facts(cases[0], words=words, discreet=discreet, places=contact.places) | facts)
     envelope = Envelope(
         letterhead.sender,
         letterhead.organisation,

@@ -24,11 +24,14 @@ SIZE_LIMIT_BYTES = 256 << 10
 DEPTH_LIMIT = 16
 LINE_COLUMNS = 72
 KINDS = (
-    "new", "reminder", "resolved", "reopened", "malicious", "registrar", "manager", "digest", "resolved-digest",
+    "new", "reminder", "resolved", "reopened", "malicious", "registrar", "manager", "hoster", "digest",
+    "resolved-digest", "hoster-digest",
 )  # fmt: skip
 SHIPPED_LANGUAGES = ("en", "fr", "es", "pt", "ar")
 
-_INDICATOR = frozenset({"uri", "host", "threats", "first_seen", "last_active", "state", "feeds"})
+_INDICATOR = frozenset(
+    {"uri", "host", "threats", "first_seen", "last_active", "state", "feeds", "address", "address_at"}
+)
 _EVIDENCE = frozenset({"at", "vantage", "country", "outcome", "status", "title", "final", "address", "sha256"})
 _CASE = frozenset(
     {
@@ -40,8 +43,8 @@ _CASE = frozenset(
 _MAIL = frozenset(
     {
         "organisation", "sender", "verify_page", "now", "deadline", "role", "role_holder", "role_registrar",
-        "role_manager", "rechecked", "unchecked", "recheck_at", "recheck_reason", "attached", "cases_count",
-        "earlier",
+        "role_manager", "role_hoster", "rechecked", "unchecked", "recheck_at", "recheck_reason", "attached",
+        "cases_count", "earlier",
     }
 )  # fmt: skip
 NAMES: dict[str, frozenset[str]] = {

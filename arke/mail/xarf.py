@@ -8,12 +8,14 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import ipaddress
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from arke.model import Case, CaseIndicator
+from arke.model import Case, CaseIndicator, Place
 from panopticond.model import THREATS, Threat
 from panopticond.shared.clock import rfc3339
 
@@ -32,18 +34,26 @@ _DOMAIN = re.compile(r"(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}")
 _URI_SAFE = "%:/?#@!$&'()*+,;=-._~"
 
 
-def reports(case: Case, *, organisation: str, contact: str, now: dt.datetime) -> list[dict[str, Any]]:
+def reports(
+    case: Case, *, organisation: str, contact: str, now: dt.datetime, places: Sequence[Place] = ()
+) -> list[dict[str, Any]]:
     """One XARF v4 document per validated indicator of the case, in the case's order.
 
     ``organisation`` and ``contact`` (an address) become reporter and sender. The report id is a function of case and
     indicator, so the same URI of the same case is the same report to its receiver; ``timestamp`` is its last sight.
+    To a hoster the source is the address in its network: ``places`` are those of the case's hosts.
     """
+    found = {place.host: place.address for place in places}
     party = {
         "org": organisation[:TEXT_LIMIT],
         "contact": contact,
         "domain": contact.rpartition("@")[2],
     }
-    return [_report(case, indicator, party, now) for indicator in case.indicators if indicator.validated]
+    return [
+        _report(case, indicator, party, now, found.get(indicator.host))
+        for indicator in case.indicators
+        if indicator.validated
+    ]
 
 
 def encode(report: dict[str, Any]) -> bytes:
@@ -51,7 +61,9 @@ def encode(report: dict[str, Any]) -> bytes:
     return json.dumps(report, indent=1, sort_keys=True, ensure_ascii=True).encode()
 
 
-def _report(case: Case, indicator: CaseIndicator, party: dict[str, str], now: dt.datetime) -> dict[str, Any]:
+def _report(
+    case: Case, indicator: CaseIndicator, party: dict[str, str], now: dt.datetime, address: str | None
+) -> dict[str, Any]:
     threat: Threat = next((known for known in THREATS if known in indicator.threats), "phishing")
     category, kind = _KINDS[threat]
     seen = rfc3339(indicator.last_active or indicator.first_seen)
@@ -61,7 +73,7 @@ def _report(case: Case, indicator: CaseIndicator, party: dict[str, str], now: dt
         "timestamp": seen,
         "reporter": party,
         "sender": party,
-        "source_identifier": indicator.host,
+        "source_identifier": address or indicator.host,
         "category": category,
         "type": kind,
         "evidence_source": "threat_intelligence",
@@ -72,6 +84,8 @@ def _report(case: Case, indicator: CaseIndicator, party: dict[str, str], now: dt
         report["source_port"] = port
     if category == "content":
         report |= {"url": _url(indicator), "verified_at": seen}
+        if address is not None:
+            report["dns_records"] = {"a" if ipaddress.ip_address(address).version == 4 else "aaaa": [address]}
         if _DOMAIN.fullmatch(indicator.host):
             report["domain"] = indicator.host
         report["verification_method"] = "automated_crawler" if indicator.evidence else "threat_intelligence"

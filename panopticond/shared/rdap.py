@@ -19,7 +19,10 @@ from panopticond.shared.errors import FetchError
 from panopticond.shared.http import Http
 from panopticond.shared.rdap_contacts import ENTITIES, RdapContact, contacts_of, jcard_text, jscontact, roles_of
 
-__all__ = ["RdapContact", "RdapDomain", "RdapProblem", "fetch_domain", "parse_domain", "parse_time"]
+__all__ = [
+    "RdapContact", "RdapDomain", "RdapProblem", "fetch_domain", "nesting", "parse_domain", "parse_time", "plain",
+    "status_problem",
+]  # fmt: skip
 
 BODY_BYTES = 1 << 20
 NESTING = 32
@@ -105,14 +108,14 @@ async def fetch_domain(
         return RdapProblem(error.reason)
     if reply.status == 200:
         return parse_domain(reply.body, domain, with_contacts=with_contacts)
-    return _status_problem(reply.status, reply.headers, authoritative=authoritative)
+    return status_problem(reply.status, reply.headers, authoritative=authoritative)
 
 
 def parse_domain(body: bytes, domain: str, *, with_contacts: bool = False) -> RdapDomain | RdapProblem:
     """The domain object in a 200 answer's body, if it is the one asked for."""
     if len(body) > BODY_BYTES:
         return RdapProblem("too-large", 200)
-    if _depth(body) > NESTING:
+    if nesting(body) > NESTING:
         return RdapProblem("too-deep", 200)
     try:
         members = msgspec.json.decode(body, type=_Domain)
@@ -161,7 +164,8 @@ def plain(raw: msgspec.Raw) -> Any:
         return None
 
 
-def _status_problem(status: int, headers: dict[str, str], *, authoritative: bool) -> RdapProblem:
+def status_problem(status: int, headers: dict[str, str], *, authoritative: bool) -> RdapProblem:
+    """What a status that is no 200 says (RFC 9083 section 6); a pause it asks for (RFC 7480 section 5.5) is kept."""
     after = headers.get("retry-after", "").strip()
     wait = min(int(after), 86_400) if after.isdigit() and len(after) < 9 else None
     if status == 404:
@@ -177,7 +181,7 @@ def _status_problem(status: int, headers: dict[str, str], *, authoritative: bool
     return RdapProblem("unexpected-status", status)
 
 
-def _depth(body: bytes) -> int:
+def nesting(body: bytes) -> int:
     """How deeply arrays and objects nest, found without building any; stops counting past the bound."""
     depth = deepest = 0
     for token in _TOKEN.finditer(body):

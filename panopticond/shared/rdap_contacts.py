@@ -7,6 +7,7 @@ an address or the reason there is none; a placeholder or a redacted address is n
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -42,17 +43,21 @@ class Card(msgspec.Struct, frozen=True):
     forms: tuple[str, ...] = ()
 
 
-def contacts_of(entities: object, redacted: object) -> tuple[RdapContact, ...]:
-    """Every role's contact, in the order of the object: top-level entities, then abuse contacts nested in them."""
+def contacts_of(entities: object, redacted: object, *, wanted: Collection[str] = ROLES) -> tuple[RdapContact, ...]:
+    """Every wanted role's contact, in the order of the object: top-level entities, with abuse contacts nested in them.
+
+    Of an entity that has no wanted role nothing is read but, one level down, its abuse contact.
+    """
     found: list[RdapContact] = []
     left = ENTITIES
     for entity in entities[:ENTITIES] if isinstance(entities, list) else ():
         if not isinstance(entity, dict) or left <= 0:
             continue
         left -= 1
-        card = _card(entity)
         roles = roles_of(entity.get("roles")) or roles_of(jcard_values(entity.get("vcardArray"), "role"))
-        found += [_contact(role, card, entity, redacted) for role in roles]
+        if kept := [role for role in roles if role in wanted]:
+            card = _card(entity)
+            found += [_contact(role, card, entity, redacted) for role in kept]
         nested = entity.get("entities")
         for inner in nested[:left] if isinstance(nested, list) else ():
             left -= 1

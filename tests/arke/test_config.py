@@ -63,6 +63,15 @@ def told(given: dict[str, Any]) -> list[str]:
         ({"recheck": {"registry_zones": [""]}}, "recheck.registry_zones[0]"),
         ({"recheck": {"vantages": [{"name": "a", "country": "NZ", "proxy": "http://u:p@h:1"}]}}, "recheck.vantages[0].proxy"),
         ({"status": {"socket": "/" + "s" * 200}}, "status.socket"),
+        ({"ladder": {"first": ["hoster"]}}, "ladder.first"),
+        ({"ladder": {"malicious_first": ["hoster"]}}, "ladder.malicious_first"),
+        ({"ladder": {"review_after": "1h"}}, "ladder.review_after"),
+        ({"ladder": {"hours": {"zone": "Nowhere/At_All"}}}, "ladder.hours.zone"),
+        ({"hoster": {"bootstrap": []}}, "hoster.bootstrap"),
+        ({"hoster": {"bootstrap": [""]}}, "hoster.bootstrap[0]"),
+        ({"hoster": {"bootstrap": ["/a", "ftp://nic.zz/ipv4.json"]}}, "hoster.bootstrap[1]"),
+        ({"hoster": {"bootstrap": ["http://nic.zz/ipv4.json"]}}, "hoster.bootstrap[0]"),
+        ({"hoster": {"rate": 0}}, "hoster.rate"),
     ],
 )  # fmt: skip
 def test_a_broken_rule_names_its_path(given: dict[str, Any], path: str) -> None:
@@ -75,6 +84,8 @@ def test_a_good_one_has_no_faults(tmp_path: Path) -> None:
     (tmp_path / "p").write_text("x")
     smtp = {**SMTP, "host": "127.0.0.1", "tls": "none", "username": "x", "password_file": str(tmp_path / "p")}
     assert told({"ladder": {"stagger": "0s", "between": "0s"}, "smtp": smtp}) == []
+    hoster = {"bootstrap": ["http://127.0.0.1:8080/ipv4.json", "https://nic.zz/ipv6.json", "/etc/arke/ipv6.json"]}
+    assert told({"ladder": {"first": ["registrant", "hoster"], "hoster_after": "0s"}, "hoster": hoster}) == []
 
 
 def written(root: Path, **given: Any) -> Path:

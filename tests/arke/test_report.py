@@ -41,6 +41,23 @@ def test_the_no_contact_list_names_domain_and_reason() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("what", "reason", "why"),
+    [
+        ("sent", "live", ""),
+        ("sent", "live hoster-redacted", "hoster-redacted"),
+        ("told", "told hoster-not-found", "hoster-not-found"),
+        ("no-contact", "hoster-no-abuse-contact", "hoster-no-abuse-contact"),
+        ("waiting", "hoster-timeout", "hoster-timeout"),
+        ("waiting", "ceiling-hour", ""),
+        ("hold", "hoster-rung", ""),
+    ],
+)
+def test_a_hoster_that_could_not_be_told_stands_on_the_list(what: str, reason: str, why: str) -> None:
+    """With its own reason alone, also where the domain's contacts were told; what waits for a person does not."""
+    assert report.untold(what, reason) == why
+
+
 def test_files_are_replaced_whole_and_the_owners_alone(tmp_path: Path) -> None:
     """No partial file is left; a directory that cannot be written is a StoreError."""
     report.write_report(tmp_path, {"a": 1}, "x\n")

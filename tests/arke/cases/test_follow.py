@@ -15,7 +15,8 @@ from arke.cases.follow import Follower
 from arke.cases.ledger import Ledger, reopen
 from arke.cases.match import Matched, match
 from arke.cases.recheck import Looked
-from arke.config import Config, Limits, RecheckSettings, Smtp
+from arke.cases.settings import Limits
+from arke.config import Config, RecheckSettings, Smtp
 from arke.mail import template
 from arke.mail.outbox import Outbox
 from arke.mail.smtp import Reply

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from arke.cases.ladder import History, Told, due_indicators, knows, occasion, parties, standing, step, template_for
-from arke.config import Hours, Ladder
-from arke.model import Contact
+from arke.cases.ladder import HOSTER_BESIDE, History, due_indicators, hoster_heard, standing, step
+from arke.cases.parties import Told, parties, template_for
+from arke.cases.settings import Hours, Ladder
 from tests.arke.made import NOW, OPENED, case, contacts, indicator
 
 SETTINGS = Ladder()
@@ -165,6 +165,10 @@ def test_a_name_the_registrys_zone_lacks_is_not_written_about() -> None:
         ({}, {"recheck": "rejected"}, "new", 1, "withdraw"),
         ({}, {"registrar-rung": "rejected"}, "new", 1, "go"),
         ({}, {"registrar-rung": "rejected"}, "registrar", 2, "withdraw"),
+        ({}, {"hoster-rung": "rejected"}, "registrar", 2, "go"),
+        ({}, {"hoster-rung": "rejected"}, "hoster", 4, "withdraw"),
+        ({}, {"hoster-rung": "rejected"}, "hoster", 1, "go"),
+        ({}, {"hoster-rung": "withheld"}, "new", 1, "withdraw"),
         ({}, {"recheck": "held"}, "new", 1, "wait"),
         ({"popular": True}, {}, "new", 1, "wait"),
         ({"popular": True}, {"popular": "approved"}, "new", 1, "go"),
@@ -192,44 +196,6 @@ def test_a_rejected_later_rung_leaves_the_case_itself_alone() -> None:
     assert step(changed, rejected, NOW, SETTINGS).action == "send"
     withheld = done(hours=25, decisions={"registry-review": "withheld"})
     assert step(changed, withheld, NOW, SETTINGS).action == "nothing"
-
-
-def party(address: str) -> str:
-    return f"h:{address}"
-
-
-def test_each_address_is_written_to_once_and_the_registrar_once() -> None:
-    """One address in three roles is one mail; of the registrar's contacts the abuse desk gets it."""
-    first = step(case(), History(), NOW, SETTINGS)
-    one = contacts(registrant="A@isp.zz", administrative="a@isp.zz", technical="t@isp.zz", billing="b@isp.zz").contacts
-    chosen, problem = parties(case(), first, one, (), party)
-    assert ([contact.address for contact in chosen], problem) == (["A@isp.zz", "t@isp.zz"], "")
-    malicious = case(abuse_class="malicious")
-    both = (*contacts(registrar="r@reg.zz", abuse="abuse@reg.zz").contacts, Contact("registrant", "a@isp.zz", "rdap"))
-    chosen, _ = parties(malicious, step(malicious, History(), NOW, SETTINGS), both, (), party)
-    assert [contact.role for contact in chosen] == ["registrant", "abuse"]
-
-
-def test_a_contact_inside_the_abused_domain_never_suffices_alone() -> None:
-    """Alone it is a problem; beside another it is told too."""
-    first = step(case(), History(), NOW, SETTINGS)
-    inside = contacts(registrant="x@mail.bad.zz")
-    assert parties(case(), first, inside.contacts, (), party) == ((), "inside-domain")
-    both = contacts(registrant="x@bad.zz", technical="t@isp.zz")
-    assert len(parties(case(), first, both.contacts, (), party)[0]) == 2
-    assert parties(case(), first, (), (), party) == ((), "no-address")
-
-
-def test_a_party_told_all_this_in_this_opening_is_left_out() -> None:
-    """Unless its notice was withdrawn, something is new, or the case has reopened."""
-    first = step(case(), History(), NOW, SETTINGS)
-    found = contacts(registrant="a@isp.zz", technical="t@isp.zz").contacts
-    known = (told("h:a@isp.zz"),)
-    assert [item.address for item in parties(case(), first, found, known, party)[0]] == ["t@isp.zz"]
-    assert not knows(case(), (told("h:a@isp.zz", state="withdrawn"),), "h:a@isp.zz")
-    assert not knows(case(reopened=(NOW,)), known, "h:a@isp.zz")
-    assert not knows(case(indicators=(indicator(host="new.bad.zz"),)), known, "h:a@isp.zz")
-    assert occasion(case(), (told(state="withdrawn"),)) != occasion(case(), known)
 
 
 def test_reviewed_indicators_are_left_out_until_confirmed() -> None:
@@ -291,3 +257,80 @@ def test_roles_pace_and_stagger_are_the_operators() -> None:
     turns = [step(case(id=f"zz-{number}"), History(), NOW, spread).action for number in range(50)]
     assert turns.count("nothing") > 30
     assert step(case(id="zz-1"), History(), NOW + dt.timedelta(days=100), spread).action == "send"
+
+
+BESIDE = Ladder(first=("registrant", "hoster"), malicious_first=("registrant", "abuse", "hoster"))
+HEARD = hoster_heard(case().said)
+
+
+def test_the_hoster_is_nobody_unless_the_operator_says_so() -> None:
+    """By default no step of any class names it, however long the case lasts."""
+    for abuse_class in ("undetermined", "malicious", "compromised"):
+        for history in (History(), done(hours=25), done(hours=500, decisions={"registry-review": "waiting"})):
+            assert "hoster" not in step(case(abuse_class=abuse_class), history, NOW, SETTINGS).roles
+
+
+def test_the_hoster_may_stand_on_the_first_rung() -> None:
+    """Told with the contacts, by itself, with its own template; done with, it is not told again."""
+    found = step(case(), History(), NOW, BESIDE)
+    assert (found.action, found.rung, found.roles) == ("send", 1, ("registrant", "hoster"))
+    assert (template_for(found, "hoster"), template_for(found, "registrant")) == ("hoster", "new")
+    assert step(case(), done(said=case().said | HEARD), NOW, BESIDE).action == "nothing"
+
+
+def test_a_hoster_that_could_not_be_known_is_told_when_it_can() -> None:
+    """Still of the first rung: nobody's word is needed, and no day has to pass; nothing of it holds up the others."""
+    owed = step(case(), done(hours=1), NOW, BESIDE)
+    assert (owed.action, owed.reason, owed.rung, owed.roles) == ("send", HOSTER_BESIDE, 1, ("hoster",))
+    assert step(case(), done(hours=1), NOW, BESIDE, passed=(HOSTER_BESIDE,)).action == "nothing"
+    later = step(case(), done(hours=25), NOW, BESIDE, all_know=True, passed=(HOSTER_BESIDE,))
+    assert (later.action, later.reason) == ("hold", "registrar-rung")
+    assert step(case(state="mitigated"), done(9), NOW, BESIDE).action == "nothing"
+
+
+def test_a_change_goes_to_a_hoster_that_was_told() -> None:
+    """A new host or threat; and to one whose rung has not come yet it does not."""
+    more = case(indicators=(indicator(), indicator(id="i2", threats=("malware",))))
+    told_before = done(said=case().said | HEARD)
+    assert step(more, told_before, NOW, BESIDE).roles == ("registrant", "hoster")
+    after = Ladder(hoster_after="12h")
+    assert step(more, told_before, NOW, after).roles == ("registrant", "administrative", "technical", "hoster")
+    assert "hoster" not in step(more, done(), NOW, after).roles
+    resolved = step(case(state="mitigated"), told_before, NOW, BESIDE)
+    assert (resolved.template, "hoster" in resolved.roles) == ("resolved", False)
+
+
+def test_the_hoster_may_have_a_rung_of_its_own_before_or_after_the_registrar() -> None:
+    """By its own time after the first accepted mail; it waits for a person unless the configuration says otherwise."""
+    early = Ladder(hoster_after="12h")
+    assert step(case(), done(hours=11), NOW, early).action == "nothing"
+    assert step(case(), done(hours=25), NOW, early).reason == "hoster-rung"
+    held = step(case(), done(hours=24), NOW, early)
+    assert (held.action, held.reason, held.rung) == ("hold", "hoster-rung", 4)
+    approved = done(hours=25, decisions={"hoster-rung": "approved"})
+    sent = step(case(), approved, NOW, early)
+    assert (sent.action, sent.rung, sent.template, sent.roles) == ("send", 4, "hoster", ("hoster",))
+    by_itself = msgspec.structs.replace(early, approve_later_rungs=False)
+    assert step(case(), done(hours=25), NOW, by_itself).reason == "hoster rung"
+    gone_by = msgspec.structs.replace(approved, said=case().said | HEARD)
+    assert step(case(), gone_by, NOW, early).reason == "registrar-rung"
+    late = Ladder(hoster_after="48h", approve_later_rungs=False)
+    assert step(case(), done(hours=49), NOW, late).reason == "registrar rung"
+    assert step(case(), done(2, hours=49), NOW, late).reason == "hoster rung"
+
+
+def test_one_later_rung_does_not_hold_up_the_other() -> None:
+    """Queued, refused, or without anybody to be told: the other goes its way, in its own time."""
+    both = Ladder(hoster_after="24h")
+    registrar_waits = done(hours=25, decisions={"registrar-rung": "waiting"})
+    assert step(case(), registrar_waits, NOW, both).reason == "hoster-rung"
+    two_wait = done(hours=25, decisions={"registrar-rung": "waiting", "hoster-rung": "waiting"})
+    assert step(case(), two_wait, NOW, both).reason == "registrar-rung"
+    refused = done(hours=25, decisions={"registrar-rung": "rejected", "hoster-rung": "approved"})
+    assert step(case(), refused, NOW, both).reason == "hoster rung"
+    both_refused = done(hours=25, decisions={"registrar-rung": "rejected", "hoster-rung": "rejected"})
+    assert step(case(), both_refused, NOW, both).action == "nothing"
+    by_itself = msgspec.structs.replace(both, approve_later_rungs=False)
+    assert step(case(), done(hours=25), NOW, by_itself).reason == "registrar rung"
+    assert step(case(), done(hours=25), NOW, by_itself, passed=("registrar rung",)).reason == "hoster rung"
+    assert step(case(), done(hours=25), NOW, by_itself, passed=("registrar rung", "hoster rung")).action == "nothing"

@@ -12,6 +12,8 @@ from arke.commands.advice import advice
         ("cancelled", "not in the registry's zone", "zone file"),
         ("cancelled", "of tomorrow", "nothing is left"),
         ("waiting", "rdap-unreachable", "check rdap.url"),
+        ("waiting", "hoster-timeout", "registries' RDAP"),
+        ("no-contact", "hoster-redacted", "no abuse address"),
         ("waiting", "per-hour", "stays due"),
         ("hold", "popular", "arke queue"),
         ("review", "looks-clean", "arke queue"),

@@ -122,7 +122,7 @@ def test_no_english_word_of_ours_is_left(language: str) -> None:
     )
     for abuse_class in get_args(AbuseClass):
         about = case(abuse_class=abuse_class, indicators=tuple(shown), reasons=every_reason())
-        for kind in KINDS[:7]:
+        for kind in KINDS[:8]:
             for one in (about, [about, about]):
                 unchecked = Recheck("unchecked", "timeout co-hosted no-answer", NOW)
                 made = compose(one, kind=kind, language=language, recheck=unchecked)

@@ -7,7 +7,7 @@ import pytest
 
 from arke.mail import notice
 from arke.mail.defang import refang
-from arke.model import Notice, Recheck
+from arke.model import Contact, Notice, Place, Recheck
 from tests.arke.mail.cases import NOW, case, compose, contact, indicator
 
 
@@ -117,6 +117,25 @@ def test_registrar_gets_its_own_first_notice() -> None:
     assert made.template == "registrar"
     assert "feed-one" in body_of(made)
     assert parsed(made).is_multipart()
+
+
+def test_a_hoster_gets_address_time_and_zone_and_nobody_elses_data() -> None:
+    """The defanged URI with the address it was found at and when, evidence, XARF with the address as its source."""
+    place = Place("login.evil.zz", "203.0.113.7", NOW)
+    desk = Contact("hoster", "abuse@net.test", "rdap", (place,))
+    for kind in ("new", "malicious", "reminder", "reopened"):
+        made = compose(case(abuse_class="malicious", registrar="Example Registrar"), desk, kind)
+        text = body_of(made)
+        assert made.template == "hoster"
+        assert "server address: 203.0.113.7, as we resolved it on 2026-08-20 06:10 UTC" in text
+        assert "hxxps://login[.]evil[.]zz" in text
+        assert "reverse proxy" in text
+        assert "Registrar" not in text
+        (report,) = [part for part in parsed(made).walk() if part.get_filename() == "xarf.json"]
+        assert json.loads(report.get_payload(decode=True))["source_identifier"] == "203.0.113.7"
+    digest = compose([case(), case("zz-2026-00abce")], desk, "hoster")
+    assert body_of(digest).count("203.0.113.7, as we resolved it") == 2
+    assert "addresses in your network" in str(parsed(digest)["Subject"])
 
 
 @pytest.mark.parametrize(

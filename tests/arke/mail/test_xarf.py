@@ -14,6 +14,7 @@ from referencing import Registry, Resource
 
 from arke.mail.assemble import usable_address
 from arke.mail.xarf import encode, reports
+from arke.model import Place
 from panopticond.model import THREATS
 from tests.arke.mail.cases import NOW, SIGHT, case, indicator
 
@@ -59,18 +60,30 @@ def faults(report: dict[str, Any]) -> list[str]:
     organisation=st.text(min_size=1, max_size=300),
     sights=st.integers(0, 3),
     looked=st.booleans(),
+    address=st.none() | st.sampled_from(["203.0.113.7", "2001:db8::7"]),
 )
 def test_every_report_is_valid(
-    threats: list[Any], uri: str | None, host: str, registrar: str | None, organisation: str, sights: int, looked: bool
+    threats: list[Any],
+    uri: str | None,
+    host: str,
+    registrar: str | None,
+    organisation: str,
+    sights: int,
+    looked: bool,
+    address: str | None,
 ) -> None:
-    """Whatever threat, host, URI, registrar and evidence a case has, its reports validate."""
+    """Whatever threat, host, URI, registrar, evidence and address a case has, its reports validate.
+
+    To a hoster the source is the address in its network, to everybody else the host.
+    """
     item = indicator(
         uri, host=host, threats=tuple(threats), evidence=(SIGHT,) * sights, last_active=NOW if looked else None
     )
-    made = reports(
-        case(indicators=(item,), registrar=registrar), organisation=organisation, contact="abuse@nic.zz", now=NOW
-    )
+    places = (Place(host, address, NOW),) if address is not None else ()
+    about = case(indicators=(item,), registrar=registrar)
+    made = reports(about, organisation=organisation, contact="abuse@nic.zz", now=NOW, places=places)
     assert len(made) == 1
+    assert made[0]["source_identifier"] == (address or host)
     assert faults(made[0]) == []
 
 
