@@ -14,7 +14,7 @@ import secrets
 import shlex
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -22,10 +22,11 @@ import trio
 from panopticond.commands.check_config import checked
 from panopticond.commands.first_configuration import configuration, time_zone
 from panopticond.commands.keys import generate_keys, public_key
-from panopticond.config import Config
+from panopticond.config import Config, Tld
 from panopticond.feeds.catalogue import FeedSpec
 from panopticond.feeds.visit import visit
 from panopticond.premises import furnish, only_one
+from panopticond.probe.round import REGISTRATIONS_AT_ONCE
 from panopticond.schedule import Duty, check_once
 from panopticond.shared.bootstrap import find_rdap
 from panopticond.shared.clock import Clock
@@ -165,13 +166,23 @@ async def _visit_all(parts: Parts, show: Show) -> bool:
     return bool(good)
 
 
+def at_once(config: Config, served: Sequence[Tld]) -> int:
+    """How many rounds a first report makes at once.
+
+    A daemon goes on without a registration that waits behind sixteen others, and asks in the next round; a first report
+    has one round.
+    """
+    asked = config.registration.enabled and any(tld.rdap.url for tld in served)
+    return min(config.validation.concurrency, REGISTRATIONS_AT_ONCE) if asked else config.validation.concurrency
+
+
 async def _look(parts: Parts, show: Show) -> None:
     """One round of each indicator, the newest known first, a few at a time."""
     watches = await parts.store.watches()
     chosen = sorted((watch for watch in watches if watch.check), key=lambda watch: watch.recorded, reverse=True)[
         :ROUNDS
     ]
-    slots, done = trio.CapacityLimiter(parts.config.validation.concurrency), 0
+    slots, done = trio.CapacityLimiter(at_once(parts.config, parts.tlds)), 0
 
     async def heard(_: object) -> None:
         nonlocal done

@@ -41,7 +41,7 @@ RETURN_AFTER = dt.timedelta(days=5)
 ABSENT_REGISTRATION = dt.timedelta(hours=1)
 """Out of the zone, the registration tells undelegated from nonexistent and is asked again after this."""
 _SHARED_ANSWERS = 20_000
-_REGISTRATIONS_AT_ONCE = 16
+REGISTRATIONS_AT_ONCE = 16
 """RDAP servers are asked about once a second: beyond so many waiting, rounds go on without and ask the next time."""
 
 T = TypeVar("T")
@@ -232,7 +232,7 @@ class Prober:
         assert probe is not None  # noqa: S101 - asked only when it is configured
 
         async def ask(at: dt.datetime) -> Observation:
-            if self._asking_registrations >= _REGISTRATIONS_AT_ONCE:
+            if self._asking_registrations >= REGISTRATIONS_AT_ONCE:
                 return Observation("registration", domain, "direct", at, "indeterminate", {"reason": "busy"})
             self._asking_registrations += 1
             try:

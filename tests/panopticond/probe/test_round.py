@@ -273,7 +273,7 @@ async def test_a_probe_that_hangs_could_not_check(hang: str, reason: str, autoju
 
 
 async def test_a_slow_registry_holds_up_only_so_many_rounds(autojump_clock: object) -> None:
-    """With 16 look-ups waiting, further rounds go on without and say that it was busy."""
+    """With 16 look-ups waiting, further rounds go on without, say that it was busy, and ask again the next time."""
     del autojump_clock
     world = World()
     world.hang = "registration"
@@ -289,6 +289,10 @@ async def test_a_slow_registry_holds_up_only_so_many_rounds(autojump_clock: obje
             nursery.start_soon(check, number)
     reasons = sorted(one.detail["reason"] for round_ in rounds for one in round_.of("registration"))
     assert reasons == ["busy"] * 4 + ["deadline"] * 16
+    world.hang = ""
+    world.now += dt.timedelta(hours=6)
+    await check(19)
+    assert rounds[-1].of("registration")[0].outcome == "registered"
 
 
 async def test_a_defect_in_a_probe_is_could_not_check(caplog: pytest.LogCaptureFixture) -> None:
