@@ -80,9 +80,8 @@ def command_line() -> argparse.ArgumentParser:
     made = command("status", _status, "how the running daemon fares")
     made.add_argument("--json", action="store_true", help="the whole answer as JSON")
     made.add_argument("--watch", action="store_true", help="again every two seconds")
-    made.add_argument(
-        "--socket", metavar="PATH", default=SOCKET, help=f"the daemon's, [status] socket; default {SOCKET}"
-    )
+    made.add_argument("-c", "--config", type=Path, metavar="FILE", help="the daemon's, for its [status] socket")
+    made.add_argument("--socket", metavar="PATH", help=f"the daemon's socket itself; without both {SOCKET}")
     made = command("explain", _explain, "every sighting, observation and rule behind a state", configured)
     made.add_argument("uri", metavar="URI|DOMAIN", help="as a feed or a report has it; defanged will do")
     made = command("check", _check, "every probe of one URI or host now, shown as the answers come", configured)
@@ -223,8 +222,13 @@ def _status(args: argparse.Namespace) -> None:
     from panopticond.shared.watching import show_status
     from panopticond.status.page import page
 
+    socket = args.socket or SOCKET
+    if args.socket is None and args.config is not None:
+        from panopticond.config import read
+
+        socket = read(args.config).status.socket
     try:
-        trio.run(partial(show_status, "panopticond", args.socket, page, as_json=args.json, watch=args.watch))
+        trio.run(partial(show_status, "panopticond", socket, page, as_json=args.json, watch=args.watch))
     except KeyboardInterrupt:
         return
 

@@ -66,6 +66,11 @@ def start(*words: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
+async def shown(program: str, *words: str) -> bytes:
+    """What a daemon's status command prints."""
+    return (await trio.run_process([sys.executable, "-m", program, "status", *words], capture_stdout=True)).stdout
+
+
 async def test_panopticond_starts_answers_and_ends(tmp_path: Path) -> None:
     """Status by our protocol and by HTTP; after SIGTERM exit 0, no socket left, and the same state starts again."""
     (tmp_path / "panopticon.key").write_text(SecretKey.generate().file_text)
@@ -77,6 +82,8 @@ async def test_panopticond_starts_answers_and_ends(tmp_path: Path) -> None:
         try:
             status = await answers(process, tmp_path / "s", {"do": "status"})
             assert "zz" in json.dumps(status)
+            for words in (("-c", str(config)), ("--socket", str(tmp_path / "s"))):
+                assert b"panopticond " in await shown("panopticond", *words), "both find the daemon"
             stream = await trio.open_unix_socket(str(tmp_path / "s"))
             async with stream:
                 await stream.send_all(b"GET /status HTTP/1.0\r\n\r\n")
@@ -104,8 +111,8 @@ async def test_arke_starts_answers_and_ends(tmp_path: Path) -> None:
     try:
         status = await answers(process, tmp_path / "s", {"do": "status"})
         assert (status["snapshots"], status["sending"]) == ({}, False)
-        shown = await trio.run_process([sys.executable, "-m", "arke", "status", "-c", str(config)], capture_stdout=True)
-        assert b"sends nothing" in shown.stdout
+        for words in (("-c", str(config)), ("--socket", str(tmp_path / "s"))):
+            assert b"sends nothing" in await shown("arke", *words), "both find the daemon"
         assert await ended(process) == 0
     finally:
         process.kill()
