@@ -16,7 +16,7 @@ import msgspec
 from arke import lock
 from arke.cases.enrich import CsvSource, RdapSource, Source
 from arke.cases.follow import Follower
-from arke.cases.hoster import Hosters, Resolve
+from arke.cases.hoster import Hosters
 from arke.cases.ledger import Ledger, reopen
 from arke.cases.recheck import Rechecker
 from arke.config import Account, Config, Mosapi, Rdap
@@ -227,21 +227,9 @@ def _resolvers(config: Config, client: DnsClient) -> Resolvers:
     )
 
 
-def _resolve(resolvers: Resolvers, clock: Clock) -> Resolve:
-    """A host's addresses, none where it has none, None where nobody could be asked."""
-
-    async def resolve(host: str) -> tuple[str, ...] | None:
-        found = await resolvers.address(host, host.rpartition(".")[2], clock.now())
-        if found.outcome == "indeterminate":
-            return None
-        return tuple(found.detail.get("addresses", "").split())
-
-    return resolve
-
-
 def _hosters(config: Config, resolvers: Resolvers, clock: Clock, http: Http) -> Hosters:
     """The look-up of hosters, by an adapter that holds no account of anybody's."""
-    guard, resolve = Guard(config.recheck.allow_networks), _resolve(resolvers, clock)
+    guard, resolve = Guard(config.recheck.allow_networks), resolvers.resolving(clock.now)
     return Hosters(http, config.hoster, clock, resolve=resolve, guard=guard, own=_own_addresses(config))
 
 
@@ -260,7 +248,7 @@ def _rechecker(config: Config, resolvers: Resolvers, clock: Clock, delegations: 
     web = WebProber(
         vantages,
         guard=Guard(settings.allow_networks),
-        resolve=_resolve(resolvers, clock),
+        resolve=resolvers.resolving(clock.now),
         registered_domain=_names(config).registered_domain,
         # Politeness is promised in policy time, so that a lab whose days take minutes is not slowed to ours.
         limits=WebLimits(

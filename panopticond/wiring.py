@@ -228,10 +228,6 @@ def _web(config: Config, guard: Guard, resolvers: Resolvers, names: Names, clock
         for vantage in config.vantage
     ]
 
-    async def resolve_host(host: str) -> tuple[str, ...] | None:
-        seen = await resolvers.address(host, host.rpartition(".")[2], clock.now())
-        return None if seen.outcome == "indeterminate" else tuple(seen.detail.get("addresses", "").split())
-
     validation = config.validation
     limits = WebLimits(
         connect_seconds=seconds(validation.connect_timeout),
@@ -242,7 +238,7 @@ def _web(config: Config, guard: Guard, resolvers: Resolvers, names: Names, clock
     return WebProber(
         vantages,
         guard=guard,
-        resolve=resolve_host,
+        resolve=resolvers.resolving(clock.now),
         registered_domain=names.registered_domain,
         limits=limits,
         pace=shared.pace,

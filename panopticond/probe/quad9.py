@@ -10,7 +10,7 @@ import csv
 import datetime as dt
 import ipaddress
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from urllib.parse import urlsplit
 
@@ -101,6 +101,15 @@ class Resolvers:
             return Observation("address", host, "direct", now, "no-address", detail)
         detail["reason"] = next(_failure(answer) for answer in pair if answer not in good)
         return Observation("address", host, "direct", now, "indeterminate", detail)
+
+    def resolving(self, now: Callable[[], dt.datetime]) -> Callable[[str], Awaitable[tuple[str, ...] | None]]:
+        """From a host to its addresses: none where it has none, None where nobody could be asked. For other probes."""
+
+        async def resolve(host: str) -> tuple[str, ...] | None:
+            seen = await self.address(host, host.rpartition(".")[2], now())
+            return None if seen.outcome == "indeterminate" else tuple(seen.detail.get("addresses", "").split())
+
+        return resolve
 
     def _resolved(
         self, host: str, tld: str, now: dt.datetime, addresses: list[str], detail: dict[str, str]

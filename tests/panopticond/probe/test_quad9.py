@@ -219,3 +219,10 @@ def test_no_sinkhole_swallows_the_lab() -> None:
     """The shipped list holds the null addresses and no loopback or documentation network."""
     assert "0.0.0.0/32" in shipped_sinkholes()
     assert not [network for network in shipped_sinkholes() if network.startswith(("127.", "192.0.2.", "203.0.113."))]
+
+
+async def test_other_probes_learn_where_a_host_is(client: DnsClient, nursery: trio.Nursery) -> None:
+    """Its addresses; none where it has none; None, which is no answer, where nobody could be asked."""
+    for handler, found in ((alive, ("192.0.2.1",)), (absent, ()), (silent, None)):
+        made = await resolvers(client, nursery, [], [handler])
+        assert await made.resolving(lambda: NOW)("www.shop.zz") == found
