@@ -1,14 +1,15 @@
 """One connection to a mail server: commands out, answers matched to them in order, one notice at a time.
 
 Between ``smtp``, which opens and keeps connections, and ``wire``, which knows the bytes. MAIL, RCPT and DATA go in one
-write where the server offers PIPELINING (RFC 2920), with the message itself where it offers CHUNKING too (RFC 3030) and
-the connection is in the clear, else one by one. A dialogue that is out of step, silent or lost is
+write where the server offers PIPELINING (RFC 2920), else one by one. Where it offers CHUNKING too (RFC 3030) and the
+connection is in the clear, the message itself is in that write. A dialogue that is out of step, silent or lost is
 closed; what stands about the notice then is how far it had come.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,11 @@ class Dialogue:
         self.features: Mapping[str, str] = {}
         """The extensions of its last EHLO, lower case, with their parameters."""
         self.open = True
+        self.at_once = True
+        """Whether a mail may be one write where EHLO allows it. Falls when the server knows no BDAT after all or lets
+        the time pass: answers to single steps tell more."""
+        self.used_at = trio.current_time()
+        """When it last carried a notice, by trio's clock."""
         self._timeout = timeout
         self._answers = Answers()
         self._phase: Phase = "connect"
@@ -76,10 +82,12 @@ class Dialogue:
             raise
         if reply.phase != "sent" and self.open:
             await self._reset(reply)
+        self.used_at = trio.current_time()
         return reply
 
     async def _late(self) -> Reply:
         """The server let a step's time pass."""
+        self.at_once = False
         await self.close()
         return self._refused or Reply(0, "no answer in time", self._phase)
 
@@ -87,13 +95,17 @@ class Dialogue:
         """In as few writes as the server allows."""
         if "pipelining" not in self.features:
             await self._singly(commands, limit)
-        elif "chunking" in self.features and isinstance(self.stream, trio.SocketStream):
-            return await self._at_once(self.stream.socket, commands, notice, limit)
+        elif self.at_once and "chunking" in self.features and isinstance(self.stream, trio.SocketStream):
+            reply = await self._in_one_write(self.stream.socket, commands, notice, limit)
+            if reply.phase == "data" and reply.code in _NOT_UNDERSTOOD:
+                self.at_once = False
+                await self.close()  # it takes the message's lines for commands and answers each
+            return reply
         else:
             await self._together(commands)
         return self._refused or await self._content(notice, limit)
 
-    async def _at_once(
+    async def _in_one_write(
         self, plain: trio.socket.SocketType, commands: tuple[bytes, bytes], notice: Notice, limit: trio.CancelScope
     ) -> Reply:
         """All of it in one write. From its last byte on the server may take it, however silent it is.
@@ -102,12 +114,8 @@ class Dialogue:
         """
         if (goodbye := await self._heard(plain)) is not None:
             return goodbye
-        try:
-            await self._send(b"".join((*commands, chunk(notice.message))))
-        except LOST as error:
-            return await self._broken_off(error, _PHASES)
-        self._phase = "unknown"
-        limit.deadline = trio.current_time() + self._timeout * DOT_TIMES
+        if (refused := await self._write(b"".join((*commands, chunk(notice.message))), limit, _PHASES)) is not None:
+            return refused
         # Servers answer MAIL and RCPT in one small packet and hold the next one back until this one is acknowledged.
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         for phase in _PHASES[:2]:
@@ -166,15 +174,21 @@ class Dialogue:
         return answer
 
     async def _content(self, notice: Notice, limit: trio.CancelScope) -> Reply:
-        """The message, and what becomes of it. Until its last byte is sent nobody can have taken it."""
+        """The message after 354, and what becomes of it."""
         self._nothing_unasked()
+        return await self._write(dotted(notice.message), limit, ("data",)) or await self._taken()
+
+    async def _write(self, data: bytes, limit: trio.CancelScope, phases: Sequence[Phase]) -> Reply | None:
+        """A message to its last byte, before which nobody can have taken it; else why it was not sent whole."""
+        limit.deadline = math.inf
         try:
-            await self._send(dotted(notice.message))
+            with trio.fail_after(self._timeout):
+                await self._send(data)
         except LOST as error:
-            return await self._broken_off(error, ("data",))
+            return await self._broken_off(error, phases)
         self._phase = "unknown"
         limit.deadline = trio.current_time() + self._timeout * DOT_TIMES
-        return await self._taken()
+        return None
 
     async def _taken(self) -> Reply:
         """What became of a message that was sent whole."""
@@ -187,9 +201,9 @@ class Dialogue:
         return Reply(answer.code, answer.text, "sent")
 
     async def _broken_off(self, error: BaseException, phases: Sequence[Phase]) -> Reply:
-        """The server took no more of what was written: what it says of that, where it says it."""
+        """The server takes no more of what is written: what it says of that, where it says it."""
         reply = Reply(0, told(error), phases[0])
-        with contextlib.suppress(*LOST), trio.fail_after(QUIT_SECONDS):
+        with contextlib.suppress(*LOST), trio.fail_after(min(self._timeout, QUIT_SECONDS)):
             for phase in phases:
                 answer = await self._answer()
                 if 400 <= answer.code < 600:
@@ -263,6 +277,8 @@ def told(error: BaseException) -> str:
 _PHASES: tuple[Phase, ...] = ("mail", "rcpt", "data")
 _GOOD: Mapping[Phase, frozenset[int]] = {
     "mail": frozenset({250}),
-    "rcpt": frozenset({250, 251}),
+    "rcpt": frozenset({250, 251, 252}),
     "data": frozenset({354}),
 }
+_NOT_UNDERSTOOD = frozenset({500, 501, 502, 503, 504})
+"""Said of a command, not of a mail (RFC 5321 section 4.2.2): who offers CHUNKING may know no BDAT all the same."""

@@ -27,19 +27,26 @@ from panopticond.shared.settings import read_secret, seconds
 
 __all__ = ["Mailer", "Phase", "Reply", "tls_context"]
 
+KEPT_SECONDS = 60.0
+"""Real seconds a connection is kept for the next notice. Servers hold one for five minutes, but a firewall may forget
+it without a word to us, and what is then written at once is in doubt, after the time the end of a message has."""
+
 
 class Mailer:
     """A mail server to hand notices to; an async context manager. ``send`` may be called by several tasks at once.
 
-    Raises ConfigurationError at once when the password or the certificates cannot be read.
+    ``kept_seconds`` is how long a connection without work is used again. Raises ConfigurationError at once when the
+    password or the certificates cannot be read.
     """
 
-    def __init__(self, settings: Smtp, *, connections: int = 1) -> None:
+    def __init__(self, settings: Smtp, *, connections: int = 1, kept_seconds: float = KEPT_SECONDS) -> None:
         self._settings = settings
         self._password = read_secret(settings.password_file) if settings.password_file else None
         self._tls = tls_context(settings) if self._secured else None
         self._limit = trio.CapacityLimiter(connections)
+        self._kept_seconds = kept_seconds
         self._idle: list[Dialogue] = []
+        self._at_once = True
 
     @property
     def _secured(self) -> bool:
@@ -64,26 +71,45 @@ class Mailer:
             self._idle.clear()
 
     async def send(self, notice: Notice) -> Reply:
-        """Hand over one notice; one attempt, except that a kept connection found dead before DATA is replaced once."""
+        """Hand over one notice; one attempt, except that a kept connection found dead before the message is replaced.
+
+        A server that offers CHUNKING and does not know BDAT gets the same notice by DATA.
+        """
         try:
             self._limit.acquire_nowait()
         except trio.WouldBlock:
             await self._limit.acquire()
         try:
-            while self._idle:
-                reply = await self._deliver(self._idle.pop(), notice)
-                if not (reply.phase == "mail" and reply.code in {0, 421}):
+            while True:
+                kept = await self._kept()
+                dialogue = kept or await self._open()
+                if isinstance(dialogue, Reply):
+                    return dialogue
+                at_once = dialogue.at_once = self._at_once
+                reply = await self._deliver(dialogue, notice)
+                dead = kept is not None and reply.phase == "mail" and reply.code in {0, 421}
+                misunderstood = at_once and not dialogue.at_once and reply.phase == "data"
+                if not dead and not misunderstood:
                     return reply
-            opened = await self._open()
-            return opened if isinstance(opened, Reply) else await self._deliver(opened, notice)
         finally:
             self._limit.release()
 
     async def _deliver(self, dialogue: Dialogue, notice: Notice) -> Reply:
+        """Deliver, keep what can be used again; whom one write puzzled once is asked step by step from then on."""
         reply = await dialogue.deliver(notice)
         if dialogue.open:
             self._idle.append(dialogue)
+        self._at_once = self._at_once and dialogue.at_once
         return reply
+
+    async def _kept(self) -> Dialogue | None:
+        """A connection kept from an earlier notice, the last one used first; one without work for too long is ended."""
+        while self._idle:
+            dialogue = self._idle.pop()
+            if trio.current_time() - dialogue.used_at <= self._kept_seconds:
+                return dialogue
+            await dialogue.quit()
+        return None
 
     async def _open(self) -> Dialogue | Reply:
         """A connection ready for MAIL, or why there is none."""

@@ -11,6 +11,8 @@ from trio.abc import Stream
 
 from arke.config import Smtp
 
+_OLD = frozenset({"EHLO", "MAIL", "RCPT", "DATA", "RSET", "QUIT"})
+
 
 class Server:
     """Replies as told: ``script`` maps a command word to a reply; several replies separated by line feeds are one write.
@@ -35,6 +37,8 @@ class Server:
         """Answers MAIL and RCPT only when DATA or BDAT has come too, as a server may that was promised pipelining."""
         self.farewell: bytes | None = None
         """What it says after the first message's reply, and then closes; None keeps the connection."""
+        self.ignorant: str | None = None
+        """What it says to BDAT and to each line of the message, as a server that offers CHUNKING and does not know it."""
         self.ended = trio.Event()
         """Set when a session's connection is closed."""
         self._late: list[str] = []
@@ -91,6 +95,9 @@ class Server:
         if word == "EHLO" and "EHLO" not in self.script:
             lines = ["lab", *self.features]
             await stream.send_all("".join(f"250{' ' if f == lines[-1] else '-'}{f}\r\n" for f in lines).encode())
+            return True
+        if self.ignorant is not None and word not in _OLD:
+            await stream.send_all(f"{self.ignorant}\r\n".encode())
             return True
         if word == "BDAT":
             return await self.chunk(stream, buffered, int(line.split()[1]))

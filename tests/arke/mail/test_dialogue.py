@@ -117,7 +117,7 @@ async def test_a_server_that_takes_no_message(server: Server, nursery: trio.Nurs
     """Nobody can have taken a message whose end was never sent: silence in the middle of it is no doubt."""
     server.hang.add("message")
     big = msgspec.structs.replace(compose(), message=b"x: y\r\n\r\n" + b"z" * (1 << 24))
-    async with Mailer(await settings(server, nursery, timeout="1s")) as mailer:
+    async with Mailer(await settings(server, nursery, timeout="500ms")) as mailer:
         reply = await mailer.send(big)
     assert (reply.code, reply.phase) == (0, "data")
 
@@ -171,7 +171,7 @@ async def test_a_refused_chunk_costs_no_connection(chunking: Server, nursery: tr
         ({"dot": "354 more"}, 354, "unknown"),
         ({"dot": "no answer at all"}, 0, "unknown"),
         ({"MAIL": "HTTP/1.1 400"}, 0, "unknown"),
-        ({"RCPT": "252 2.0.0 perhaps"}, 0, "unknown"),
+        ({"RCPT": "354 2.0.0 perhaps"}, 0, "unknown"),
         ({"RCPT": "250 " + "x" * 5000}, 0, "unknown"),
         ({"RCPT": "550 5.1.1 nobody", "dot": "250 2.0.0 taken"}, 250, "unknown"),
         ({"MAIL": "421 4.3.2 closing", "dot": "421 4.3.2 closing", "RSET": "421 4.3.2 closing"}, 421, "mail"),
@@ -198,13 +198,63 @@ async def test_a_connection_lost_after_the_chunk(chunking: Server, nursery: trio
     assert (reply.code, reply.phase) == (0, "unknown")
 
 
+@pytest.mark.parametrize("refusal", ["500 5.5.2 what", "502 5.5.1 not implemented", "503 5.5.1 bad sequence"])
+async def test_chunking_offered_and_bdat_unknown(chunking: Server, nursery: trio.Nursery, refusal: str) -> None:
+    """Whoever takes the message's lines for commands gets the notice again by DATA, and every later one at once so."""
+    chunking.ignorant = refusal
+    async with Mailer(await settings(chunking, nursery)) as mailer:
+        assert [(await mailer.send(notice)).phase for notice in made(3)] == ["sent"] * 3
+    assert (len(chunking.mails), chunking.sessions) == (3, 2)
+    assert len([line for line in chunking.commands if line.startswith("BDAT")]) == 1
+
+
+async def test_answers_that_fill_the_line_are_read(chunking: Server, nursery: trio.Nursery) -> None:
+    """Where unread answers to a large message's lines leave neither side able to go on, the first ones tell all."""
+    chunking.ignorant = "500 " + "what " * 100
+    large = msgspec.structs.replace(compose(), message=b"x: y\r\n\r\n" + b"w\r\n" * (1 << 21))
+    async with Mailer(await settings(chunking, nursery, timeout="500ms")) as mailer:
+        assert (await mailer.send(large)).phase == "sent"
+    assert (len(chunking.mails), chunking.sessions) == (1, 2)
+
+
+async def test_whom_one_write_silenced_is_asked_step_by_step(chunking: Server, nursery: trio.Nursery) -> None:
+    """A mail in one write that nobody answered is in doubt; the next server that hangs at MAIL is known to hold none."""
+    chunking.hang.add("MAIL")
+    async with Mailer(await settings(chunking, nursery, timeout="50ms")) as mailer:
+        replies = [await mailer.send(notice) for notice in made(2)]
+    assert [(reply.code, reply.phase) for reply in replies] == [(0, "unknown"), (0, "mail")]
+
+
+@pytest.mark.parametrize("features", [[], ["PIPELINING"], ["PIPELINING", "CHUNKING"]])
+async def test_252_to_a_recipient_is_a_yes(server: Server, nursery: trio.Nursery, features: list[str]) -> None:
+    """A server that cannot verify a recipient and takes the mail (RFC 5321 section 3.5.3) gets it, once."""
+    server.features += features
+    server.script["RCPT"] = "252 2.1.5 will try"
+    async with Mailer(await settings(server, nursery)) as mailer:
+        assert (await mailer.send(compose())).phase == "sent"
+    assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize(("kept_seconds", "sessions"), [(60.0, 1), (0.0, 2)])
+async def test_a_connection_is_kept_for_a_while(
+    chunking: Server, nursery: trio.Nursery, kept_seconds: float, sessions: int
+) -> None:
+    """One without work for longer is ended in good form: a firewall may have forgotten it without a word to us."""
+    async with Mailer(await settings(chunking, nursery), kept_seconds=kept_seconds) as mailer:
+        for notice in made(2):
+            await trio.sleep(0.001)
+            assert (await mailer.send(notice)).phase == "sent"
+    assert (len(chunking.mails), chunking.sessions) == (2, sessions)
+    assert chunking.commands.count("QUIT") == sessions
+
+
 @pytest.mark.parametrize("hangs", [{"hang": {"message"}}, {"drop": {"RCPT"}, "script": {"MAIL": "552 5.3.4 too big"}}])
 async def test_half_a_chunk_is_not_taken(chunking: Server, nursery: trio.Nursery, hangs: dict[str, object]) -> None:
     """A server that reads no more, or closes, before the last byte was sent has no mail: what it says of it counts."""
     for name, value in hangs.items():
         setattr(chunking, name, value)
     big = msgspec.structs.replace(compose(), message=b"x: y\r\n\r\n" + b"z" * (1 << 24))
-    async with Mailer(await settings(chunking, nursery, timeout="1s")) as mailer:
+    async with Mailer(await settings(chunking, nursery, timeout="500ms")) as mailer:
         reply = await mailer.send(big)
     assert (reply.code, reply.phase) == (552 if "drop" in hangs else 0, "mail")
 

@@ -53,7 +53,7 @@ async def test_refusals_are_values(
 
 @pytest.mark.parametrize(
     ("word", "line", "code", "phase"),
-    [("RCPT", "252 2.0.0 perhaps", 252, "rcpt"), ("DATA", "250 2.0.0 taken", 250, "data")],
+    [("RCPT", "235 2.0.0 perhaps", 235, "rcpt"), ("DATA", "250 2.0.0 taken", 250, "data")],
 )
 async def test_an_answer_out_of_turn_ends_the_connection(
     server: Server, nursery: trio.Nursery, word: str, line: str, code: int, phase: str
