@@ -204,7 +204,7 @@ class Follower:
             for contact in plan.contacts:
                 key, mine = self._key(plan, contact), about(checked, contact)
                 resolved = plan.step.template == "resolved"
-                if is_about_nothing(mine.case) or (not resolved and knows(mine.case, plan.history.told, key[0])):
+                if not resolved and (is_about_nothing(mine.case) or knows(mine.case, plan.history.told, key[0])):
                     continue
                 if self._known and incidents[key] > self._config.limits.digest_above:
                     digests[key].append((mine, contact))

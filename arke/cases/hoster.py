@@ -26,7 +26,7 @@ from panopticond.shared.rdap_network import RdapNetwork, fetch_network
 from panopticond.shared.rdap_services import Services, load_services
 from panopticond.shared.settings import seconds
 
-CONCURRENCY = 4
+CONCURRENCY = 4  # questions at once to one service; one that is slow holds up no other
 HOSTS = 20  # hosts of one case that are resolved
 ADDRESSES = 4  # addresses of one case whose networks are asked for; most cases have one
 QUIET_SECONDS = 60.0  # policy time in which a service that failed or asked for a pause is left alone
@@ -67,7 +67,7 @@ class Hosters:
         self._resolve = resolve
         self._guard = guard
         self._own = tuple(own)
-        self._slots = trio.CapacityLimiter(CONCURRENCY)
+        self._slots: dict[str, trio.CapacityLimiter] = {}
         self._buckets = Buckets(settings.rate, burst=CONCURRENCY)
         self._quiet: dict[str, float] = {}
         self._services: Services | None = None
@@ -114,7 +114,7 @@ class Hosters:
         service = services.service_of(address)
         if service is None:
             return RdapProblem("no-service")
-        async with self._slots:
+        async with self._slots.setdefault(service, trio.CapacityLimiter(CONCURRENCY)):
             if trio.current_time() < self._quiet.get(service, 0.0):
                 return RdapProblem("quiet")
             await self._buckets.take(service)

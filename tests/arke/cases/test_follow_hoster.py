@@ -244,7 +244,11 @@ async def test_resolved_and_reopened(room: Hosted) -> None:
 
     await room.follow(as_is())
     assert len(await room.told()) == 2
-    await room.follow(as_is(state="mitigated", gone=NOW), 2)
+    gone = tuple(
+        msgspec.structs.replace(item, validated=False, state="mitigated-content")
+        for item in match(tables(), None)[0].case.indicators
+    )
+    await room.follow(as_is(state="mitigated", gone=NOW, indicators=gone), 2)
     assert (await room.told())[2:] == [("holder@bad.zz.isp.zz", "resolved")]
     room.clock.at = NOW + DAY
     await room.follow(as_is(reopened=(NOW + DAY,)), 3)
