@@ -15,6 +15,10 @@ from typing import Any, Literal, Protocol
 Dialect = Literal["sqlite", "postgresql"]
 Row = Sequence[Any]
 _MARK = re.compile(r"\?(\d*)")
+_OF_ONE = "feed CROSS JOIN sighting ON feed_id = feed.id"
+_OF_ONE_HERE = "feed JOIN sighting ON feed_id = feed.id AND feed_id = ANY (ARRAY(SELECT id FROM feed))"
+"""The sightings of an indicator, one seek a feed. SQLite is told so by the order of the join. PostgreSQL would read the
+whole table, for every round, while it has no statistics of ``feed``, and a table of a dozen rows has none for long."""
 
 
 class Sql(Protocol):
@@ -47,6 +51,6 @@ def first(sql: Sql, statement: str, values: Sequence[Any] = ()) -> Any:
 
 @lru_cache(maxsize=512)
 def numbered(statement: str) -> str:
-    """The statement with PostgreSQL's own marks, ``$1``; a forced join order is SQLite's and left to its planner."""
+    """The statement as PostgreSQL wants it: with its own marks, ``$1``, and its own way to an indicator's sightings."""
     order = count(1)
-    return _MARK.sub(lambda mark: f"${mark[1] or next(order)}", statement).replace(" CROSS JOIN ", " JOIN ")
+    return _MARK.sub(lambda mark: f"${mark[1] or next(order)}", statement).replace(_OF_ONE, _OF_ONE_HERE)
