@@ -114,7 +114,7 @@ class Host:
         self.store, self._shared = store, shared
         self.leases = Leases(86_400, 4, 0.01, store=store, clock=CLOCK, room=6, lease_seconds=LEASE_SECONDS)
         store.planner = self.leases.first_plan
-        self.fleet = Fleet(store, CLOCK, ("collect", "probe"), self.leases)
+        self.fleet = Fleet(store, CLOCK, ("collect", "probe", "publish"), self.leases)
         self.probe = Paced(shared, SharedBuckets(store, DatabaseClock(), "dns", RATE), gated=gated)
         self.feed = Work()
 
@@ -251,7 +251,7 @@ async def test_what_an_asynchronous_standby_did_not_hear_of_is_made_again(pair: 
 async def test_a_primary_that_hangs_is_told_and_left_for_the_one_that_takes_over(pair: Pair) -> None:
     """Its connections stay open and silent; they are cut once another server is further on."""
     async with await open_postgres(f"{pair.url}&connect_timeout=2") as store, trio.open_nursery() as nursery:
-        fleet, work = Fleet(store, CLOCK, ("collect",), None, silent_seconds=2.0), Work()
+        fleet, work = Fleet(store, CLOCK, ("collect",), None, silent_seconds=1.0), Work()
         await nursery.start(fleet.keep, nothing, nothing)
         await nursery.start(fleet.alone, "feed f", work)
         await until(lambda: work.running)
