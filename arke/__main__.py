@@ -1,6 +1,7 @@
 """The ``arke`` command: reads the command line, runs one command, turns errors into one sentence and an exit status.
 
-0 done, 1 failed, 2 usage or configuration, 3 refused for safety. ``run`` is the daemon, everything else ends by itself.
+0 done, 1 failed, 2 usage or configuration, 3 refused for safety; 75 says to a mail server that it shall try again.
+``run`` is the daemon, everything else ends by itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from arke import config, screen
 from arke.config_rules import missing_files
 from panopticond import __version__
 from panopticond.shared import journal
-from panopticond.shared.errors import ConfigurationError, PanopticonError
+from panopticond.shared.errors import ConfigurationError, DeferredError, PanopticonError
+
+log = logging.getLogger(__name__)
 
 CONFIGURATION = "/etc/arke/arke.json"
 
@@ -178,11 +181,18 @@ def _forget(options: argparse.Namespace) -> None:
 
 
 def _bounce(options: argparse.Namespace) -> None:
+    """Whatever goes wrong, the mail stays with the mail server: any other status would have it answer the sender."""
     from arke.commands import upkeep
     from arke.mail.bounce import SIZE_LIMIT_BYTES
 
     message = sys.stdin.buffer.read(SIZE_LIMIT_BYTES + 1)
-    _run_async(upkeep.bounce, config.read(options.config, missing_files), message, options.recipient)
+    try:
+        _run_async(upkeep.bounce, config.read(options.config), message, options.recipient)
+    except PanopticonError as error:
+        raise DeferredError(str(error)) from error
+    except Exception as error:
+        log.exception("arke bounce")
+        raise DeferredError("arke bounce: a defect; the mail waits with the mail server") from error
 
 
 def _backup(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ Called by ``main`` after each pass, and as a task for the Maildir.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from arke.cases.enrich import RdapSource
 from arke.cases.erase import prune
 from arke.desk import Desk
 from arke.effects import record_fixes
+from arke.gates import unless_stopped
 from arke.letters import write_letters
-from arke.mail.intake import look_into
-from arke.rooms import intake_of
+from arke.mail.intake import Intake, look_into
 from arke.screening.registrations import learn, remembered
 from arke.screening.review import review_path, summaries, write_review
 from panopticond.shared.errors import PanopticonError
@@ -32,7 +33,7 @@ async def take_bounces(desk: Desk, maildir: Path) -> None:
     rooms = desk.rooms
     while True:
         try:
-            fates = await look_into(maildir, intake_of(rooms), rooms.clock.now)
+            fates = await look_into(maildir, intake_of(desk), rooms.clock.now)
             desk.problems.pop("bounces", None)
             if fates:
                 log.info("came back: %s", ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items())))
@@ -40,6 +41,15 @@ async def take_bounces(desk: Desk, maildir: Path) -> None:
             if desk.trouble("bounces", str(error)):
                 log.warning("bounces: %s", error)
         await rooms.clock.sleep(seconds(rooms.config.poll))
+
+
+def intake_of(desk: Desk) -> Intake:
+    """What takes bounces and replies: replies are forwarded where mail is sent, a manager is named and it is wanted."""
+    rooms, config = desk.rooms, desk.rooms.config
+    send = functools.partial(unless_stopped, desk, rooms.mailer) if rooms.mailer and config.bounces.forward else None
+    sender = config.smtp.sender if config.smtp else ""
+    key = rooms.ledger.secret("envelope")
+    return Intake(rooms.outbox, key, sender=sender, manager=config.manager, send=send)
 
 
 async def watch_registrations(desk: Desk) -> None:

@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 
 from arke.cases.erase import remember_size, remembered_size
+from arke.config import Config
 from arke.desk import Desk
 from arke.mail.smtp import Mailer, Reply
 from arke.model import Notice
@@ -84,10 +85,14 @@ async def unless_stopped(desk: Desk, mailer: Mailer, notice: Notice) -> Reply:
     return Reply(0, "stopped by the operator", "connect") if stopped(desk) else await mailer.send(notice)
 
 
+def stop_file(config: Config) -> Path:
+    """The file that stops all mail while it is there."""
+    return Path(config.stop_file) if config.stop_file else Path(config.state) / "stop"
+
+
 def stopped(desk: Desk) -> bool:
     """Whether the operator's stop file is there: then nothing leaves, and status says so."""
-    config = desk.rooms.config
-    path = Path(config.stop_file) if config.stop_file else Path(config.state) / "stop"
+    path = stop_file(desk.rooms.config)
     if not path.exists():
         desk.problems.pop("stop", None)
         return False

@@ -23,7 +23,7 @@ import trio
 from arke.cases.enrich import RdapSource
 from arke.cases.match import match
 from arke.cases.outcome import Outcome
-from arke.chores import learn_registrations, retain, take_bounces, watch_registrations, write_report
+from arke.chores import intake_of, learn_registrations, retain, take_bounces, watch_registrations, write_report
 from arke.config import Config
 from arke.desk import WRITERS, Desk
 from arke.gates import plausible, stopped, unless_stopped, whole_zone
@@ -31,7 +31,7 @@ from arke.mail.intake import look_into
 from arke.mail.outbox import Sent
 from arke.mail.smtp import Mailer, Reply
 from arke.model import Notice
-from arke.rooms import Rooms, intake_of, open_rooms
+from arke.rooms import Rooms, open_rooms
 from arke.screening.registrations import remembered
 from arke.screening.review import draft_review, write_review
 from panopticond.shared.control import notify, serve_control, serve_metrics
@@ -107,7 +107,7 @@ async def once(config: Config) -> None:
             if snapshot is not None:
                 desk.accept(snapshot)
         if config.bounces.maildir is not None:
-            await look_into(Path(config.bounces.maildir), intake_of(rooms), rooms.clock.now)
+            await look_into(Path(config.bounces.maildir), intake_of(desk), rooms.clock.now)
         await work_through(desk)
         await retain(desk)
         desk.draining = True

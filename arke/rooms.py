@@ -21,7 +21,6 @@ from arke.cases.ledger import Ledger, reopen
 from arke.cases.recheck import Rechecker
 from arke.config import Account, Config, Mosapi, Rdap
 from arke.mail import template
-from arke.mail.intake import Intake
 from arke.mail.outbox import Outbox
 from arke.mail.smtp import Mailer
 from arke.watch import USER_AGENT, SnapshotWatch, ZoneTransfer, ZoneWatch
@@ -121,15 +120,6 @@ async def open_rooms(
             clocks=http.clocks,
             preview=not trace,
         )
-
-
-def intake_of(rooms: Rooms) -> Intake:
-    """What takes bounces and replies: replies are forwarded where mail is sent, a manager is named and it is wanted."""
-    config = rooms.config
-    send = rooms.mailer.send if rooms.mailer is not None and config.bounces.forward else None
-    sender = config.smtp.sender if config.smtp else ""
-    key = rooms.ledger.secret("envelope")
-    return Intake(rooms.outbox, key, sender=sender, manager=config.manager, send=send)
 
 
 def snapshot_watch(config: Config, tld: str, ledger: Ledger, http: Http) -> SnapshotWatch:

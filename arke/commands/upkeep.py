@@ -1,4 +1,4 @@
-"""The commands that keep house: ``arke forget``, ``arke backup`` and ``arke restore``.
+"""The commands that keep house: ``arke forget``, ``arke bounce``, ``arke backup`` and ``arke restore``.
 
 Beside the daemon, straight on the state directory. A backup is one tar file (mode 0600) of the ledger as it stands and
 the key its hashes are made with: whoever has it has both, so it belongs where the ledger does.
@@ -17,7 +17,11 @@ from arke.cases.erase import forget_address, forget_name
 from arke.cases.ledger import FILE, KEY_FILE, Ledger
 from arke.cases.tables import refuse_newer
 from arke.config import Config
-from arke.rooms import intake_of, open_rooms
+from arke.gates import stop_file
+from arke.mail.intake import Intake
+from arke.mail.outbox import Outbox
+from arke.mail.smtp import Mailer, Reply
+from arke.model import Notice
 from arke.screening import registrations
 from panopticond.shared.backup import pack, unpack
 from panopticond.shared.clock import Clock
@@ -43,11 +47,29 @@ async def forget(config: Config, what: str, *, objection: bool) -> None:
 
 
 async def bounce(config: Config, message: bytes, recipient: str | None) -> None:
-    """Take one mail that came back, as a mail server pipes it; nothing is printed and nobody is answered."""
-    async with open_rooms(config, alone=False) as rooms:
-        fate = await intake_of(rooms).take(message, rooms.clock.now(), recipient=recipient)
+    """Take one mail that came back, as a mail server pipes it; nothing is printed and nobody is answered.
+
+    Only the ledger is opened, and the mail server asked when a reply is forwarded: whoever delivers mail sees no other
+    secret of arke's.
+    """
+
+    async def send(notice: Notice) -> Reply:
+        if config.smtp is None or stop_file(config).exists():
+            return Reply(0, "no mail leaves now", "connect")
+        async with Mailer(config.smtp) as mailer:
+            return await mailer.send(notice)
+
+    clock = Clock.from_settings(config.clock, lab=config.lab)
+    forward = config.bounces.forward and config.smtp is not None and not config.dry_run
+    sender = config.smtp.sender if config.smtp else ""
+    async with Ledger.open(Path(config.state)) as ledger:
+        outbox, key = Outbox(ledger.run), ledger.secret("envelope")
+        intake = Intake(outbox, key, sender=sender, manager=config.manager, send=send if forward else None)
+        fate = await intake.take(message, clock.now(), recipient=recipient)
     if fate == "again":
         raise PanopticonError("arke bounce: the reply cannot be forwarded now; let the mail server try again")
+    if fate == "kept":
+        raise PanopticonError("arke bounce: a person's reply waits: see smtp, manager, dry_run and bounces.forward")
 
 
 async def backup(config: Config, file: Path) -> None:

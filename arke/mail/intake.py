@@ -2,13 +2,14 @@
 
 Beside the flow: the daemon looks into a Maildir, or the mail server pipes each mail to ``arke bounce``. The VERP token
 is checked before anything is believed. A mail that was dealt with is erased, for it holds addresses; one that could not
-be read stays, in ``cur``, for a person.
+be read or forwarded stays, in ``cur``, for a person.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import email.policy
+import hashlib
 import logging
 import os
 from collections import Counter
@@ -20,6 +21,7 @@ from typing import Literal
 
 import trio
 
+from arke.mail.assemble import usable_address
 from arke.mail.bounce import SIZE_LIMIT_BYTES, Bounce, NotABounce, parse
 from arke.mail.outbox import Outbox
 from arke.mail.smtp import Reply
@@ -28,8 +30,9 @@ from panopticond.shared.errors import PanopticonError
 
 log = logging.getLogger(__name__)
 
-Fate = Literal["bounced", "delayed", "forwarded", "automatic", "foreign", "again"]
-"""bounced, delayed: noted; forwarded: a person's; automatic: neither; foreign: no mail of ours; again: try it later."""
+Fate = Literal["bounced", "delayed", "forwarded", "automatic", "foreign", "kept", "again"]
+"""bounced, delayed: noted; forwarded: a person's; automatic: neither; foreign: no mail of ours; kept: a person's that
+cannot be forwarded, or may or may not have been; again: try it later."""
 LOOK_LIMIT = 1000  # mails taken from a Maildir in one look
 LOOP_MARK = "X-Arke-Forwarded"
 _BULK = frozenset({"bulk", "junk", "list", "auto_reply"})
@@ -68,12 +71,15 @@ class Intake:
 
     async def _forward(self, message: bytes, now: dt.datetime) -> Fate:
         if self._send is None or self._manager is None:
-            return "foreign"
+            return "kept"
         reply = await self._send(forwarded(message, self._sender, self._manager, now))
         if 200 <= reply.code < 300 and reply.phase == "sent":
             log.info("a reply was forwarded to the manager")
             return "forwarded"
-        return "foreign" if 500 <= reply.code < 600 else "again"
+        if reply.phase == "unknown" or (500 <= reply.code < 600 and reply.phase in {"mail", "rcpt", "data"}):
+            log.warning("a reply could not be forwarded to the manager: %s %d", reply.phase, reply.code)
+            return "kept"
+        return "again"
 
 
 def _parsed(message: bytes, key: bytes, recipient: str | None) -> Bounce | NotABounce:
@@ -97,10 +103,13 @@ def is_automatic(message: bytes) -> bool:
 def forwarded(message: bytes, sender: str, manager: str, now: dt.datetime) -> Notice:
     """The mail to the manager with the reply attached as it came; its subject says nothing of who wrote (pure).
 
-    The reply is opaque bytes: nothing a stranger wrote is parsed and written anew.
+    The reply is opaque bytes: nothing a stranger wrote is parsed and written anew. The Message-ID is a function of it,
+    so that one forwarded twice, after a connection lost at the wrong moment, is known for the same.
     """
+    digest = hashlib.sha256(message).hexdigest()[:20]
+    message_id = f"<reply.{digest}@{(usable_address(sender) or sender).rpartition('@')[2]}>"
     mail = EmailMessage(policy=email.policy.SMTP)
-    mail["From"], mail["To"], mail["Date"] = sender, manager, now
+    mail["From"], mail["To"], mail["Date"], mail["Message-ID"] = sender, manager, now, message_id
     mail["Subject"] = "[arke] A reply to a notice"
     mail["Auto-Submitted"], mail[LOOP_MARK] = "auto-forwarded", "1"
     mail.set_content("Somebody answered a notice. The answer is attached as it came; please write to them yourself.\n")
@@ -109,7 +118,7 @@ def forwarded(message: bytes, sender: str, manager: str, now: dt.datetime) -> No
     del part["MIME-Version"]
     mail.make_mixed()
     mail.attach(part)
-    return Notice("", (), "manager", 0, "manager", manager, sender, mail.as_bytes())
+    return Notice(message_id, (), "manager", 0, "manager", manager, sender, mail.as_bytes())
 
 
 async def look_into(maildir: Path, intake: Intake, now: Callable[[], dt.datetime]) -> Counter[str]:
@@ -146,7 +155,7 @@ def _read(path: Path) -> bytes | None:
 
 def _put_away(path: Path, fate: Fate) -> None:
     try:
-        if fate == "foreign":
+        if fate in ("foreign", "kept"):
             path.rename(path.parent.parent / "cur" / f"{path.name.partition(':')[0]}:2,")
         elif fate != "again":
             path.unlink(missing_ok=True)

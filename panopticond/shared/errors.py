@@ -30,6 +30,12 @@ class RefusedError(PanopticonError):
     exit_status: ClassVar[int] = 3
 
 
+class DeferredError(PanopticonError):
+    """Not now: whoever called shall try again later (``EX_TEMPFAIL`` of sysexits.h, by which mail servers go)."""
+
+    exit_status: ClassVar[int] = 75
+
+
 class StoreError(PanopticonError):
     """The embedded or remote store cannot be opened, read or written."""
 

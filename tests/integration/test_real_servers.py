@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from arke.config import Smtp
+from arke.mail.intake import forwarded
 from arke.mail.smtp import Mailer
 from arke.mail.template import KINDS, SHIPPED_LANGUAGES
 from arke.zone import transfer
@@ -250,16 +251,17 @@ def test_the_sqlite3_shell_loads_the_records(published: Published, tmp_path: Pat
 
 
 async def test_a_real_postfix_takes_our_mails(root: Path) -> None:
-    """Two notices over one connection are queued and delivered by Postfix under our Message-IDs."""
+    """Two notices and a forwarded reply over one connection are queued and delivered under our Message-IDs."""
     need("postfix")
     if os.geteuid() != 0:
         pytest.skip("Postfix is started by root only")
     async with real.postfix(root) as server:
         settings = Smtp(host="127.0.0.1", sender="abuse@nic.zz", port=server.port, timeout="10s", helo="arke.nic.zz")
         notices = [compose(case(f"zz-2026-00000{number}"), contact(f"holder{number}@isp.example")) for number in (1, 2)]
+        notices.append(forwarded(b"Subject: fixed\r\n\r\nDone.\r\n", "abuse@nic.zz", "manager@isp.example", NOW))
         async with Mailer(settings) as mailer:
             replies = [await mailer.send(notice) for notice in notices]
-        assert [(reply.code, reply.phase) for reply in replies] == [(250, "sent")] * 2
+        assert [(reply.code, reply.phase) for reply in replies] == [(250, "sent")] * 3
         for notice in notices:
             await server.said("cleanup", f"message-id={notice.message_id}")
             await server.said(f"to=<{notice.recipient}>", "status=sent")

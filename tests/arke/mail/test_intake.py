@@ -11,7 +11,8 @@ import pytest
 from arke.cases.ledger import Ledger
 from arke.mail.intake import Intake, forwarded, is_automatic, look_into
 from arke.mail.outbox import Outbox
-from arke.mail.smtp import Reply
+from arke.mail.smtp import Phase, Reply
+from arke.mail.wire import envelope
 from arke.model import Notice
 from panopticond.shared.clock import Clock
 from panopticond.shared.errors import PanopticonError
@@ -26,12 +27,13 @@ REPLY = f"From: person@isp.zz\r\nTo: {MADE.envelope_sender}\r\nSubject: sorry\r\
 class Post:
     """A mail server that says what it is told to."""
 
-    def __init__(self, code: int = 250) -> None:
+    def __init__(self, code: int = 250, phase: Phase | None = None) -> None:
         self.code, self.sent = code, list[Notice]()
+        self.phase: Phase = phase or ("sent" if code == 250 else "data")
 
     async def send(self, notice: Notice) -> Reply:
         self.sent.append(notice)
-        return Reply(self.code, "x", "sent" if self.code == 250 else "data")
+        return Reply(self.code, "x", self.phase)
 
 
 @pytest.fixture
@@ -75,6 +77,48 @@ async def test_a_reply_goes_to_the_manager_and_a_machine_gets_nothing(outbox: Ou
     for header in ("Auto-Submitted: auto-replied", "Precedence: bulk", "X-Autoreply: yes", "X-Arke-Forwarded: 1"):
         assert await taker.take(f"{header}\r\n".encode() + REPLY, NOW) == "automatic"
     assert len(post.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "phase", "fate"),
+    [
+        (550, "rcpt", "kept"),
+        (0, "unknown", "kept"),
+        (451, "data", "again"),
+        (554, "connect", "again"),
+        (0, "tls", "again"),
+    ],
+)
+async def test_a_reply_that_is_not_forwarded_stays(
+    outbox: Outbox, tmp_path: Path, code: int, phase: Phase, fate: str
+) -> None:
+    """Refused or in doubt it is kept for a person, never sent a second time by itself; else it is tried again."""
+    maildir = tmp_path / "Maildir"
+    for folder in ("new", "cur"):
+        (maildir / folder).mkdir(parents=True)
+    (maildir / "new" / "1").write_bytes(REPLY)
+    post = Post(code, phase)
+    for _ in range(2):
+        await look_into(maildir, intake(outbox, post), lambda: NOW)
+    assert len(post.sent) == (1 if fate == "kept" else 2)
+    assert [path.parent.name for path in sorted(maildir.rglob("1*"))] == ["cur" if fate == "kept" else "new"]
+    assert len({notice.message_id for notice in post.sent}) == 1
+
+
+async def test_a_reply_nobody_is_named_for_is_kept(outbox: Outbox) -> None:
+    """Without a manager, or where nothing is sent, a person must find it."""
+    assert await intake(outbox, Post(), manager=None).take(REPLY, NOW) == "kept"
+
+
+def test_a_forwarded_reply_has_an_identity() -> None:
+    """The Message-ID is a function of the reply, and what DSN servers ask of an envelope id (RFC 3461) is met."""
+    one, again, other = (forwarded(reply, "abuse@nic.zz", "m@nic.zz", NOW) for reply in (REPLY, REPLY, REPLY + b"x"))
+    assert one.message_id == again.message_id
+    assert one.message_id != other.message_id
+    assert email.message_from_bytes(one.message)["Message-ID"] == one.message_id
+    commands = envelope(one, {"dsn": ""})
+    assert not isinstance(commands, Reply)
+    assert f"ENVID={one.message_id[1:-1]}\r\n".encode() in commands[0]
 
 
 HOSTILE = {
