@@ -254,9 +254,12 @@ async def _answered(answer: Answer, request: dict[str, Any]) -> Mapping[str, Any
     """The answer; a fault in finding it is logged and told, for one bad question must not end the daemon."""
     try:
         return await answer(request)
+    except PanopticonError as error:
+        log.warning("cannot answer %r: %s", str(request["do"])[:40], error)
+        return {"error": str(error)}
     except Exception as error:
         log.exception("cannot answer %r", str(request["do"])[:40])
-        return {"error": str(error) if isinstance(error, PanopticonError) else f"internal error: {error!r}"[:500]}
+        return {"error": f"internal error: {error!r}"[:500]}
 
 
 async def _http_answer(line: bytes, answer: Answer, writers: frozenset[str]) -> bytes:

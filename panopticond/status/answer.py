@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import trio
 
 from panopticond import __version__
 from panopticond.config import Tld
@@ -29,6 +30,8 @@ from panopticond.wiring import Parts
 API = 1
 """Of the status socket: another number means that keys were taken away or changed what they say."""
 SHOWN = 8
+STORE_SECONDS = 3.0
+"""Real seconds an answer waits for a shared store; whoever asks waits for ten."""
 COVERAGE_ALARM = 0.95
 """Share of indicators with all checks on time and checked below which status says so first."""
 
@@ -81,8 +84,7 @@ async def gather(parts: Parts, health: Health) -> dict[str, Any]:
     now = parts.clock.now()
     coverage = parts.window.coverage(now)
     fleet = parts.sharing.fleet
-    reachable = fleet is None or not fleet.away()  # while it is not, the answer must not wait for the database
-    feeds = await _feeds(parts) if reachable else []
+    feeds, tlds, slow = await _looked_up(parts, now)
     silent = parts.authorities.silent()
     next_check = parts.window.next_due()
     clock = parts.http.clocks.wrong()
@@ -93,6 +95,7 @@ async def gather(parts: Parts, health: Health) -> dict[str, Any]:
         "started": rfc3339(now - dt.timedelta(seconds=(time.monotonic() - health.began) * parts.clock.scale)),
         "wrong": [
             *(fleet.wrong() if fleet else ()),
+            *slow,
             *_wrong(health, feeds, coverage, silent, _mistrials(parts), clock, _one_place(parts)),
         ],
         "problems": dict(sorted(health.problems.items())),
@@ -106,9 +109,19 @@ async def gather(parts: Parts, health: Health) -> dict[str, Any]:
         "components": health.components.table(),
         "webrisk": _webrisk(parts),
         "feeds": feeds,
-        "tlds": [await _tld(parts, tld, now) for tld in parts.tlds] if reachable else [],
+        "tlds": tlds,
         "fleet": fleet.table() if fleet else None,
     }
+
+
+async def _looked_up(parts: Parts, now: dt.datetime) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
+    """(feeds, TLDs, what is wrong) out of the store; a shared one that does not answer keeps nobody waiting."""
+    fleet = parts.sharing.fleet
+    if fleet is not None and fleet.away():
+        return [], [], []
+    with trio.move_on_after(float("inf") if fleet is None else STORE_SECONDS):
+        return await _feeds(parts), [await _tld(parts, tld, now) for tld in parts.tlds], []
+    return [], [], [f"the shared store had no answer within {STORE_SECONDS:.0f} s: feeds and TLDs are left out here"]
 
 
 async def _feeds(parts: Parts) -> list[dict[str, Any]]:

@@ -102,18 +102,19 @@ class PostgresEngine:
     async def transact(self, work: Callable[[Sql], T], *, synced: bool = False) -> T:
         """Run ``work`` in a transaction; every commit is on disk unless the server is told otherwise (``synced``)."""
         del synced
-        return await self._patiently(work, "BEGIN")
+        return await self._patiently(work, "BEGIN", abandon=False)
 
     async def read(self, work: Callable[[Sql], T]) -> T:
-        """Run ``work`` on one unchanging view."""
-        return await self._patiently(work, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        """Run ``work`` on one unchanging view; cancelled, it is left to end by itself."""
+        return await self._patiently(work, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", abandon=True)
 
-    async def _patiently(self, work: Callable[[Sql], T], begin: str) -> T:
+    async def _patiently(self, work: Callable[[Sql], T], begin: str, *, abandon: bool) -> T:
         deadline = trio.current_time() + self._patience_seconds
         wait = _AGAIN_SECONDS
         while True:
             try:
-                found = await trio.to_thread.run_sync(self._once, work, begin, limiter=self._limiter)
+                once = partial(self._once, work, begin)
+                found = await trio.to_thread.run_sync(once, limiter=self._limiter, abandon_on_cancel=abandon)
             except (NoServerError, *BROKEN) as error:
                 hopeless = isinstance(error, NoServerError) and error.hopeless
                 sentence = str(error) if isinstance(error, NoServerError) else self.servers.said(error)

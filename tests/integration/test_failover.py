@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import trio
 
+from panopticond.config import Config, StoreSettings, Tld, Tranco
 from panopticond.fleet.budget import DatabaseClock, SharedBuckets
 from panopticond.fleet.host import Fleet
 from panopticond.fleet.leases import LeasedStore, Leases
@@ -22,9 +23,11 @@ from panopticond.model import DomainRecord, Round, Subject
 from panopticond.probe.round import Extras
 from panopticond.schedule import Bell, Checked, Duty, probe_due
 from panopticond.shared.clock import Clock
+from panopticond.status.answer import Health, gather
 from panopticond.store import plan
 from panopticond.store.plan import Finished, Lease
 from panopticond.store.postgres import PostgresStore, open_postgres
+from panopticond.wiring import assemble
 from tests import postgres
 from tests.lab.fleet import busiest
 from tests.panopticond.fleet.test_host import Listening, Work, nothing
@@ -249,8 +252,10 @@ async def test_what_an_asynchronous_standby_did_not_hear_of_is_made_again(pair: 
 
 
 async def test_a_primary_that_hangs_is_told_and_left_for_the_one_that_takes_over(pair: Pair) -> None:
-    """Its connections stay open and silent; they are cut once another server is further on."""
-    async with await open_postgres(f"{pair.url}&connect_timeout=2") as store, trio.open_nursery() as nursery:
+    """Its connections stay open and silent; they are cut once another server is further on. Status answers all along."""
+    url = f"{pair.url}&connect_timeout=2"
+    config = Config(tld=(Tld("zz"),), tranco=Tranco(enabled=False), store=StoreSettings("unused", url=url))
+    async with assemble(config) as parts, await open_postgres(url) as store, trio.open_nursery() as nursery:
         fleet, work = Fleet(store, CLOCK, ("collect",), None, silent_seconds=1.0), Work()
         await nursery.start(fleet.keep, nothing, nothing)
         await nursery.start(fleet.alone, "feed f", work)
@@ -258,6 +263,9 @@ async def test_a_primary_that_hangs_is_told_and_left_for_the_one_that_takes_over
         await trio.to_thread.run_sync(pair.primary.freeze)
         nursery.start_soon(store.record_listing, "f", CLOCK.now(), [indicator(1)])  # waits for the hanging server
         try:
+            with trio.fail_after(8):
+                wrong = (await gather(parts, Health()))["wrong"]
+            assert wrong[0] == "the shared store had no answer within 3 s: feeds and TLDs are left out here"
             await until(lambda: not work.running)
             assert fleet.away()
             await trio.to_thread.run_sync(pair.standby.promote)
