@@ -15,6 +15,7 @@ ANSWER: dict[str, Any] = {
     "wrong": ["refused .yy: the signature is wrong", "zone .zz: /zone: no such file"],
     "sending": True,
     "working": False,
+    "tlds": ["xx", "yy", "zz"],
     "snapshots": {"zz": {"serial": 2026010101, "to": "2026-01-01T05:00:00Z", "expires": "2026-01-02T17:00:00Z", "open_cases": 7}},
     "refused": {"yy": "the signature is wrong"},
     "problems": {"zone .zz": "/zone: no such file"},
@@ -47,12 +48,13 @@ def test_a_daemon_of_another_version_is_read_and_told() -> None:
 
 
 def test_the_metrics_say_what_the_answer_says() -> None:
-    """States without an entry are 0; a refused TLD without a snapshot shows; no sentence becomes a label."""
+    """States without an entry are 0; a TLD without a snapshot shows, refused or not; no sentence becomes a label."""
     text = metrics(ANSWER)
     for line in (
         "arke_sending 1",
         "arke_wrong 2",
         'arke_snapshot_refused{tld="yy"} 1',
+        'arke_snapshot_refused{tld="xx"} 0',
         'arke_snapshot_refused{tld="zz"} 0',
         'arke_open_cases{tld="zz"} 7',
         'arke_queue_entries{state="waiting"} 2',
