@@ -78,7 +78,7 @@ async def open_rooms(
     source = _source(config, http)
     if drafts is None and (config.dry_run or config.smtp is None or source is None):
         drafts = state / "drafts"
-    templates = template.load(Path(config.template) if config.template else None)
+    templates = template.load(Path(config.template) if config.template else None, config.language)
     _suppression(config)
     async with contextlib.AsyncExitStack() as stack:
         if alone and trace:

@@ -123,7 +123,8 @@ class SnapshotWatch:
                 directory = path.parent.resolve(strict=True)
                 status = (directory / MANIFEST).stat()
             except OSError as error:
-                sentence = f"{path}: no snapshot here yet: {error.strerror}; check records in arke.json"
+                where = f"records in arke.json is the path of its {RECORDS}, as in /srv/zz/latest/{RECORDS}"
+                sentence = f"{path}: no snapshot here yet: {error.strerror}; {where}"
                 raise FetchError("unreachable", sentence) from error
             mark = (directory, status.st_mtime_ns, status.st_size, status.st_ino)
             if mark == self._seen:
@@ -161,13 +162,16 @@ class SnapshotWatch:
         return sha256, (manifest, signature, tables, sha256)
 
     async def _get(self, url: str, limit_bytes: int, *, known: str | None = None) -> Response:
-        response = await self._http.get(
-            url,
-            headers={"if-none-match": known} if known else {},
-            auth=self._auth,
-            limit_bytes=limit_bytes,
-            deadline_seconds=SMALL_SECONDS,
-        )
+        try:
+            response = await self._http.get(
+                url,
+                headers={"if-none-match": known} if known else {},
+                auth=self._auth,
+                limit_bytes=limit_bytes,
+                deadline_seconds=SMALL_SECONDS,
+            )
+        except FetchError as error:
+            raise FetchError(error.reason, f"{error}; check records in arke.json, or try again later") from error
         if response.status != 200 and not (known and response.status == 304):
             raise FetchError("unreachable", f"{url} answers {response.status}; check address and account")
         return response
@@ -271,14 +275,16 @@ class ZoneTransfer:
         if self._last is None or serial != self._last.serial:
             copy = await transfer.transfer(self._server, self._tld, self._copy)
             found = await trio.to_thread.run_sync(copy.zone)
-            _plausible(found, self._last)
+            _plausible(found, self._last, self._tld)
             self._copy, self._last = copy, found
         self._asked = trio.current_time()
         return self._last
 
 
-def _plausible(found: Zone, last: Zone | None) -> None:
-    """PanopticonError for a zone less than half as large as the one before: it may be cut in the middle."""
+def _plausible(found: Zone, last: Zone | None, tld: str) -> None:
+    """PanopticonError for another TLD's zone, and for one less than half as large as before: it may be cut."""
+    if found.origin != tld and not found.origin.endswith(f".{tld}"):
+        raise PanopticonError(f"this is the zone of .{found.origin}, not of .{tld}; check zone in arke.json")
     if last is not None and len(last.owners) >= SMALL_ZONE and len(found.owners) * 2 < len(last.owners):
         raise PanopticonError(
             f"the zone of .{found.origin} shrank from {len(last.owners)} names to {len(found.owners)}; "
@@ -313,7 +319,7 @@ class ZoneWatch:
         mark = (status.st_mtime_ns, status.st_size, status.st_ino)
         if mark != self._seen or self._last is None:
             found = await trio.to_thread.run_sync(read_zone, self._zone, self._tld)
-            _plausible(found, self._last)
+            _plausible(found, self._last, self._tld)
             self._last, self._seen = found, mark
         return self._last
 
@@ -331,7 +337,7 @@ class ZoneWatch:
             if response.status != 200:
                 raise FetchError("unreachable", f"the zone's address answers {response.status}; check zone")
             found = await trio.to_thread.run_sync(read_zone, path, self._tld)
-            _plausible(found, self._last)
+            _plausible(found, self._last, self._tld)
             self._last, self._seen = found, response.headers.get("etag")
             return self._last
         except OSError as error:

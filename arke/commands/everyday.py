@@ -62,7 +62,8 @@ def on_this_host(config: Config) -> list[str]:
     problems = missing_files(config)
     problems += [f"{key}: {fault}" for key, path, mask in _secrets(config) if (fault := secret_fault(path, mask=mask))]
     if config.template is None or is_file(config.template):
-        problems += _problems("template", lambda: template.load(Path(config.template) if config.template else None))
+        path = Path(config.template) if config.template else None
+        problems += _problems("", functools.partial(template.load, path, config.language))
     for number, key in enumerate(config.keys):
         problems += _problems(f"keys[{number}]", functools.partial(PublicKey.parse, key))
     for section, holder in (("rdap", config.rdap), ("account", config.account), ("mosapi", config.mosapi)):

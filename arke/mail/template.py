@@ -124,8 +124,11 @@ class Templates(msgspec.Struct, frozen=True):
         raise ConfigurationError([f"template: no {kind!r} notice in {language or self.language!r} nor in English"])
 
 
-def load(path: Path | None = None) -> Templates:
-    """The shipped templates, and over them the operator's file; ConfigurationError names file, line and fault."""
+def load(path: Path | None = None, wanted: str | None = None) -> Templates:
+    """The shipped templates, and over them the operator's file; ConfigurationError names file, line and fault.
+
+    Also where nothing at all is in the language ``wanted``: a kind that lacks it falls back, a wrong code does not.
+    """
     by_key: dict[tuple[str, str], Template] = {}
     vocabularies: dict[str, Mapping[str, str]] = {}
 
@@ -146,6 +149,9 @@ def load(path: Path | None = None) -> Templates:
         made = parse(data, str(path))
         language = made.language
         take(made)
+    known = sorted({template.language for template in by_key.values()})
+    if wanted is not None and wanted not in known:
+        raise ConfigurationError([f"language: no notice is in {wanted!r}; there are {', '.join(known)}"])
     return Templates(language, by_key, vocabularies)
 
 

@@ -156,6 +156,17 @@ async def test_a_zone_that_lost_most_of_its_names_is_refused_and_the_last_kept(t
     assert looker.last is whole
 
 
+async def test_the_zone_of_another_tld_is_refused(tmp_path: Path) -> None:
+    """By it every name of ours would be gone, and every case called off; one below the TLD is a registry zone."""
+    path = tmp_path / "any.zone"
+    for origin in ("yy", "zzz"):
+        path.write_text(f"$ORIGIN {origin}.\n@ 1 IN SOA a b 1 1 1 1 1\nn 1 IN NS ns.x.\n")
+        with pytest.raises(PanopticonError, match=rf"the zone of \.{origin}, not of \.zz; check zone"):
+            await ZoneWatch("zz", str(path), Http("x"), tmp_path).look()
+    path.write_text("$ORIGIN com.zz.\n@ 1 IN SOA a b 1 1 1 1 1\nn 1 IN NS ns.x.\n")
+    assert (await ZoneWatch("zz", str(path), Http("x"), tmp_path).look()).origin == "com.zz"
+
+
 async def test_a_spool_that_cannot_be_written_is_a_sentence(
     tmp_path: Path, key: SecretKey, ledger: Ledger, nursery: trio.Nursery
 ) -> None:

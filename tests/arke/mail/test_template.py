@@ -84,3 +84,12 @@ def test_operators_file_stands_before_the_shipped(tmp_path: Path) -> None:
     loaded = template.load(path)
     assert loaded.select("new").body != template.load().select("new").body
     assert loaded.select("registrar").language == "en"
+
+
+def test_a_language_nobody_wrote_is_refused(tmp_path: Path) -> None:
+    """A wrong code in the configuration would be English without a word; one the operator wrote is known."""
+    path = tmp_path / "notice.xml"
+    path.write_bytes(wrap("<p>own</p>"))
+    assert template.load(path, "xx").select("new", "xx").language == "xx"
+    with pytest.raises(ConfigurationError, match="language: no notice is in 'xx'; there are ar, en, es, fr, pt"):
+        template.load(wanted="xx")
