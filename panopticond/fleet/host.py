@@ -32,7 +32,7 @@ BEAT_SECONDS = 2.0
 SILENT_SECONDS = 15.0
 """A beat that has no answer for so long will have none: the others count this host as gone by then."""
 LATE_SECONDS = 5.0
-"""After so long without an answer it is told."""
+"""A beat late by so much is told."""
 _AGAIN_SECONDS = 1.0
 _SWEEP_BEATS = 300
 _END_SECONDS = 3.0
@@ -54,11 +54,12 @@ class Fleet:
         roles: Sequence[str],
         leases: Leases | None,
         *,
+        late_seconds: float = LATE_SECONDS,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
-        """``leases`` on a host that probes; a session without an answer for ``silent_seconds`` is given up."""
+        """``leases`` on a host that probes; a beat late by ``late_seconds`` is told, by ``silent_seconds`` given up."""
         self._store, self._clock, self.roles, self.leases = store, clock, tuple(roles), leases
-        self._silent_s = silent_seconds
+        self._late_s, self._silent_s = late_seconds, silent_seconds
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.number = 0
         self.hosts: list[HostState] = []
@@ -70,8 +71,8 @@ class Fleet:
         self._new_day = trio.Event()
         self._trouble = ""
         """Why there is no session, empty while there is one that beats."""
-        self._asked: float | None = None
-        """When the beat was sent that has no answer yet."""
+        self._heard: float | None = None
+        """When a beat was last answered, or its session opened; None without a session."""
 
     async def keep(
         self,
@@ -171,8 +172,8 @@ class Fleet:
     def _told(self) -> str:
         """What is wrong with the database, empty while it answers."""
         engine = self._store.engine
-        late = 0.0 if self._asked is None else trio.current_time() - self._asked
-        silence = f"{engine.servers.where}: no answer for {late:.0f} s" if late >= LATE_SECONDS else ""
+        late = 0.0 if self._heard is None else trio.current_time() - self._heard - BEAT_SECONDS
+        silence = f"{engine.servers.where}: no answer for {late:.0f} s" if late >= self._late_s else ""
         return engine.trouble or self._trouble or silence
 
     def _waiting(self) -> str:
@@ -206,6 +207,7 @@ class Fleet:
                     log.warning("what this host did alone is let go: %s", error)
                 self._trouble = str(error)
             finally:
+                self._heard = None
                 self._let_go()
             await trio.sleep(_AGAIN_SECONDS)
 
@@ -213,7 +215,7 @@ class Fleet:
         from panopticond.store.session import Session  # noqa: PLC0415 - psycopg is an optional extra
 
         async with await Session.open(self._store.engine.servers, self._silent_s) as session:
-            self._day = None
+            self._day, self._heard = None, trio.current_time()
             beats, due = 0, trio.current_time()
             while True:
                 if trio.current_time() >= due:
@@ -232,11 +234,8 @@ class Fleet:
                     self.leases.wake()
 
     async def _beat(self, session: Session) -> None:
-        self._asked = trio.current_time()
-        try:
-            self.hosts = await session.turn(partial(hosts.beat, host=self.number, figures=self.figures()))
-        finally:
-            self._asked = None
+        self.hosts = await session.turn(partial(hosts.beat, host=self.number, figures=self.figures()))
+        self._heard = trio.current_time()
         self._trouble = ""
 
     async def _take_turns(self, session: Session) -> None:

@@ -15,6 +15,7 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ _HOPELESS = re.compile(
     r"invalid (host|port|integer|connection option|\w+ value)|could not match|Servname not supported"
 )
 """Answers that no waiting mends. What is not known here, another language's sentence too, is tried again."""
+_SAY_AGAIN_SECONDS = 600.0
 _log = logging.getLogger(__name__)
 
 
@@ -111,6 +113,8 @@ class Servers:
         """Whether that is still believed: not at the start, and not once a connection broke."""
         self._end: threading.Timer | None = None
         self._over = False
+        self._said: dict[str, float] = {}
+        """When each former primary was last logged."""
 
     def connect(self) -> Link:
         """A connection to the primary; NoServerError, or StoreError for a password that cannot be read."""
@@ -190,8 +194,10 @@ class Servers:
             name = _name(self._places[link.place])
             behind = f"timeline {link.timeline}, the primary's is {timeline}"
             why = f"is a former primary that takes writes ({behind}): stop it"
-            _log.error("%s: %s %s", self.where, name, why)
             refused.append((name, why))
+            if time.monotonic() - self._said.get(name, -_SAY_AGAIN_SECONDS) >= _SAY_AGAIN_SECONDS:
+                self._said[name] = time.monotonic()
+                _log.error("%s: %s %s", self.where, name, why)
 
     def _password(self) -> str | None:
         if self._password_file is None:

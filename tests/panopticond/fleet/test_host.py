@@ -99,6 +99,29 @@ async def test_a_lost_session_ends_the_work_and_a_new_one_begins_it_again(mortal
         nursery.cancel_scope.cancel()
 
 
+async def test_a_beat_without_an_answer_is_told_before_it_is_given_up(mortal: postgres.Cluster) -> None:
+    """A server that stands still keeps its connections: seconds later status names it, while the session still waits."""
+    async with await open_postgres(mortal.url) as store, trio.open_nursery() as nursery:
+        fleet = Fleet(store, CLOCK, ("collect",), None, late_seconds=0.5)
+        await nursery.start(fleet.keep, nothing, nothing)
+        await nursery.start(fleet.alone, "feed f", Work())
+        await until(lambda: bool(fleet.holding))
+        assert fleet.wrong() == [
+            "no living host probes: no check is made",
+            "no living host publishes: no snapshot is made",
+        ]
+        await trio.to_thread.run_sync(mortal.freeze)
+        try:
+            await until(fleet.away)
+            assert " s; nothing is checked here until it is back" in fleet.wrong()[0]
+            assert ": no answer for " in fleet.wrong()[0]
+            assert fleet.holding == {"feed f"}
+        finally:
+            await trio.to_thread.run_sync(mortal.thaw)
+        await until(lambda: not fleet.away())
+        nursery.cancel_scope.cancel()
+
+
 async def test_work_that_meets_an_absent_database_is_begun_again(schema: str) -> None:
     """A task that could not even start is no reason to end the daemon."""
     work = Work()
