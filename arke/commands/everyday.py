@@ -169,12 +169,13 @@ async def _verified(
     path = Path(where)
     directory = path if path.is_dir() else path.parent
     try:
+        path.stat()
         directory = directory.resolve(strict=True)
         (directory / MANIFEST).stat()
-        path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise PanopticonError(f"{where}: {reason}; give a snapshot's directory or URL") from error
+        what = f"no {MANIFEST} here" if path.is_dir() and isinstance(error, FileNotFoundError) else reason
+        raise PanopticonError(f"{where}: {what}; give a snapshot's directory or URL, as /srv/zz/latest") from error
     manifest = await trio.to_thread.run_sync(functools.partial(verify_tree, directory, keys, tld=tld, now=now))
     await _readable(directory, manifest)
     return manifest

@@ -13,7 +13,7 @@ from arke.commands.everyday import verify
 from arke.config import Config
 from panopticond.shared import minisign, snapshot
 from panopticond.shared.clock import ClockSettings
-from panopticond.shared.errors import RefusedError
+from panopticond.shared.errors import PanopticonError, RefusedError
 from panopticond.shared.records import write_records
 from tests.arke.made import NOW, publish, tables
 
@@ -50,3 +50,11 @@ async def test_signed_records_that_cannot_be_read_are_refused(
     sign_again(records.parent.resolve(), key, change(records.read_bytes()))
     with pytest.raises(RefusedError, match=words):
         await verify(str(records.parent), [], "zz", config)
+
+
+@pytest.mark.parametrize(("where", "said"), [("", "no manifest.json here"), ("absent", "No such file or directory")])
+async def test_what_is_no_snapshot_s_place_is_said(tmp_path: Path, where: str, said: str) -> None:
+    """The repository's root, say, is there: what is missing in it is named, and what to give instead."""
+    key = minisign.SecretKey.generate().public.text
+    with pytest.raises(PanopticonError, match=f"{said}; give a snapshot's directory or URL"):
+        await verify(str(tmp_path / where), [key], None, None)
