@@ -25,7 +25,7 @@ TODAY = "today.json"
 NO_CONTACT = "no-contact.csv"
 REVIEW = "review.csv"
 NO_CONTACT_WORDS = frozenset({"no-contact", "suppressed"})
-_TOLD = frozenset({"sent", "told", "draft"})
+_TOLD = frozenset({"sent", "told", "draft", "hold"})
 _TRANSIENT = enrich.TRANSIENT | hoster.TRANSIENT
 
 
@@ -98,4 +98,6 @@ def untold(what: str, reason: str) -> str:
     """Why somebody could not be told, by how a pass ended; a hoster also where the domain's contacts were (pure)."""
     if what in NO_CONTACT_WORDS or (what == "waiting" and reason in _TRANSIENT):
         return reason
-    return " ".join(word for word in reason.split() if word.startswith("hoster-")) if what in _TOLD else ""
+    if what not in _TOLD:
+        return ""
+    return " ".join(word for word in reason.split() if word.startswith("hoster-") and word != "hoster-rung")

@@ -24,7 +24,7 @@ from arke.cases.hoster import Hosters
 from arke.cases.ladder import History
 from arke.cases.ledger import Ledger
 from arke.cases.match import Matched
-from arke.cases.outcome import Checked, Outcome, Planned, about, each, sentence, together
+from arke.cases.outcome import Checked, Outcome, Planned, about, each, in_one, sentence, together
 from arke.cases.parties import HOSTER, is_about_nothing, knows, template_for
 from arke.cases.planning import Due, Listed, Planner
 from arke.cases.recheck import Looked, Rechecker
@@ -79,7 +79,7 @@ class Follower:
         self._done_word = "sent" if drafts is None else "draft"
         self._last: dict[str, tuple[int, str, str]] = {}
         self._settled: dict[str, object] = {}
-        self._retry_at: dict[str, dt.datetime] = {}
+        self._retry_at: dict[str, tuple[int, dt.datetime]] = {}
         self._looked: dict[str, tuple[float, Looked]] = {}
 
     async def work_through(self, matched: Sequence[Matched], serial: int) -> list[Outcome]:
@@ -89,7 +89,8 @@ class Follower:
         for item in matched:
             history = await self._ledger.history(item.case.id, item.case.opening)
             mark = _mark(serial, item.case, history)
-            if self._settled.get(item.case.id) == mark or self._retry_at.get(item.case.id, _NEVER) > self._clock.now():
+            tried, again = self._retry_at.get(item.case.id, (serial, _NEVER))
+            if self._settled.get(item.case.id) == mark or (tried == serial and again > self._clock.now()):
                 continue
             step = ladder.step(item.case, history, self._clock.now(), self._config.ladder)
             if step.action == "hold":
@@ -168,18 +169,19 @@ class Follower:
         for outcome in outcomes:
             case, now = outcome.case, self._clock.now()
             if outcome.what == "waiting":
-                self._retry_at[case.id] = now + RETRY_AFTER
+                self._retry_at[case.id] = serial, now + RETRY_AFTER
                 self._settled.pop(case.id, None)
             elif outcome.what != "hold":
                 history = await self._ledger.history(case.id, case.opening)
                 self._settled[case.id] = _mark(serial, case, history)
-            word = (serial, outcome.what, outcome.reason)
-            if self._last.get(case.id) == word:
+        for said in in_one(outcomes):
+            word = (serial, said.what, said.reason)
+            if self._last.get(said.case.id) == word:
                 continue
-            self._last[case.id] = word
+            self._last[said.case.id] = word
             if self._trace:
-                await self._ledger.note(case.id, serial, outcome.what, outcome.reason, now)
-            log.info("case %s: %s (%s)", case.id, outcome.what, outcome.reason)
+                await self._ledger.note(said.case.id, serial, said.what, said.reason, self._clock.now())
+            log.info("case %s: %s (%s)", said.case.id, said.what, said.reason)
 
     async def _hold(self, case: Case, reason: str) -> None:
         if self._trace:

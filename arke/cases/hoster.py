@@ -29,7 +29,8 @@ from panopticond.shared.settings import seconds
 CONCURRENCY = 4  # questions at once to one service; one that is slow holds up no other
 HOSTS = 20  # hosts of one case that are resolved
 ADDRESSES = 4  # addresses of one case whose networks are asked for; most cases have one
-QUIET_SECONDS = 60.0  # policy time in which a service that failed or asked for a pause is left alone
+QUIET_TIMES = 4.0  # a service that failed is left alone for so many times as long as an answer may take, real time
+LONGEST_QUIET_SECONDS = 3600.0  # real, whatever pause a server asks for
 REGISTRIES_LAST_SECONDS = 86_400.0  # real: IANA's registries change a few times a year
 BOOTSTRAP_SECONDS = 20.0
 _ILL = frozenset({"rate-limited", "server-error", "unreachable", "timeout", "tls", "cut-short", "protocol"})
@@ -121,9 +122,12 @@ class Hosters:
             timeout_seconds = seconds(self._settings.timeout)
             answer = await fetch_network(self._http, services, address, deadline_seconds=timeout_seconds)
         if isinstance(answer, RdapProblem) and answer.reason in _ILL:
-            pause = max(QUIET_SECONDS, float(answer.retry_after_seconds or 0))
-            self._quiet[service] = trio.current_time() + pause / self._clock.scale
+            self._leave_alone(service, float(answer.retry_after_seconds or 0))
         return answer
+
+    def _leave_alone(self, service: str, asked_seconds: float = 0.0) -> None:
+        pause_seconds = max(QUIET_TIMES * seconds(self._settings.timeout), min(asked_seconds, LONGEST_QUIET_SECONDS))
+        self._quiet[service] = trio.current_time() + pause_seconds
 
     async def _registries(self) -> Services | None:
         """The bootstrap registries, read anew after a day; an older reading serves while no newer one can be had."""
@@ -134,7 +138,7 @@ class Hosters:
                 if isinstance(found, Services):
                     self._services, self._loaded_at = found, trio.current_time()
                 else:
-                    self._quiet[""] = trio.current_time() + QUIET_SECONDS / self._clock.scale
+                    self._leave_alone("")
             return self._services
 
 

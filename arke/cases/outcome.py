@@ -7,7 +7,7 @@ itself: what cannot be done for one now is its own ``waiting``, never the end of
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from panopticond.shared.errors import PanopticonError, StoreError
 
 T = TypeVar("T")
 SENTENCE_LIMIT = 200
+_LACKING = frozenset({"waiting", "no-contact"})
 HELD_BACK = ".held-back.eml"
 """How a draft ends that a preview shows and nobody would send as things stand."""
 
@@ -56,6 +57,20 @@ class Checked(msgspec.Struct, frozen=True):
     plan: Planned
     case: Case
     recheck: Recheck
+
+
+def in_one(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """One outcome a case, for the ledger and the log: why a hoster could not be told stands beside the rest (pure)."""
+    by_case: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_case.setdefault(outcome.case.id, []).append(outcome)
+    found = []
+    for several in by_case.values():
+        lacks = [item for item in several if item.what in _LACKING and item.reason.startswith("hoster-")]
+        main = next((item for item in reversed(several) if item not in lacks), several[-1])
+        beside = [item.reason for item in lacks if item is not main]
+        found.append(msgspec.structs.replace(main, reason=" ".join([main.reason, *beside])))
+    return found
 
 
 def about(checked: Checked, contact: Contact) -> Checked:

@@ -50,7 +50,9 @@ def test_the_no_contact_list_names_domain_and_reason() -> None:
         ("no-contact", "hoster-no-abuse-contact", "hoster-no-abuse-contact"),
         ("waiting", "hoster-timeout", "hoster-timeout"),
         ("waiting", "ceiling-hour", ""),
+        ("hold", "registrar-rung", ""),
         ("hold", "hoster-rung", ""),
+        ("hold", "registrar-rung hoster-timeout", "hoster-timeout"),
     ],
 )
 def test_a_hoster_that_could_not_be_told_stands_on_the_list(what: str, reason: str, why: str) -> None:

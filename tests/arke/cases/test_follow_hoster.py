@@ -20,6 +20,7 @@ from arke.cases.settings import Ladder, Limits
 from arke.config import Config, RecheckSettings, Smtp
 from arke.mail import template
 from arke.model import Case, Contact, Contacts, Place
+from panopticond.shared.clock import rfc3339
 from tests.arke.cases.test_follow import Room
 from tests.arke.made import NOW, tables
 
@@ -146,6 +147,33 @@ async def test_a_hoster_that_is_never_known_does_not_hold_up_the_registrar(room:
     found = await room.follower.work_through(match(tables(), None), 2)
     assert [(item.what, item.reason) for item in found] == [("waiting", "hoster-timeout"), ("sent", "because")]
     assert await room.told() == [("a@isp.zz", "new"), ("desk@reg.zz", "registrar")]
+
+
+async def test_a_new_snapshot_waits_for_no_hoster(room: Hosted) -> None:
+    """What waits a quarter of an hour for a look-up is taken up at once when a snapshot says more: here, that it is over."""
+    room.networks.waits = "hoster-timeout"
+    await room.through()
+    await room.deliver()
+    over = tables()
+    over["incident"] = [
+        msgspec.structs.replace(over["incident"][0], state="mitigated", closed=rfc3339(NOW), how="content")
+    ]
+    assert (await room.follow(match(over, None), 2))["bad.zz"] == ("sent", "mitigated")
+    assert await room.told() == [("holder@bad.zz.isp.zz", "new"), ("holder@bad.zz.isp.zz", "resolved")]
+
+
+async def test_the_ledger_has_one_outcome_a_case_with_what_the_hoster_lacks(room: Hosted) -> None:
+    """Told, or waiting for a person, and why its hoster could not be; the same words again are not written again."""
+    room.networks.waits = "hoster-timeout"
+    await room.through()
+    (outcome,) = (await room.ledger.outcomes()).values()
+    assert outcome == (1, "sent", "because hoster-timeout")
+    await room.deliver()
+    room.clock.at = NOW + dt.timedelta(hours=25)
+    room.set(first=("registrant", "hoster"))
+    await room.through(serial=2)
+    (outcome,) = (await room.ledger.outcomes()).values()
+    assert outcome == (2, "hold", "registrar-rung hoster-timeout")
 
 
 async def test_a_network_without_an_abuse_desk_is_said_once_a_snapshot(room: Hosted) -> None:
