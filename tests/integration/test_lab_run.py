@@ -39,12 +39,14 @@ async def run_small(
     real_seconds: float,
     domains: int | None = None,
     kills: Sequence[Kill] = (),
+    hosters: bool = False,
     **options: Any,
 ) -> tuple[World, Places, dict[str, int], Score, list[str]]:
     """One scored run of a world whose publications are ``hours`` after its start."""
     start, clock = moments(real_seconds, hours[-1])
     publications = [start + hour * dt.timedelta(hours=1) for hour in hours]
-    world = make_world(seed, domains or len(behaviours), start=start, publications=publications, only=behaviours)
+    number = domains or len(behaviours)
+    world = make_world(seed, number, start=start, publications=publications, only=behaviours, hosters=hosters)
     stages: list[str] = []
     outcome = await run_world(
         world, root, real_seconds=real_seconds, on_stage=stages.append, clock=clock, kills=kills, **options
@@ -83,7 +85,10 @@ async def test_kill_9_at_any_moment_and_the_score_is_perfect(tmp_path: Path) -> 
 
 
 async def test_the_score_falls_when_a_daemon_is_made_wrong(tmp_path: Path) -> None:
-    """One small world four times: honest daemons are perfect, each wrong one fails in the figure that is about it."""
+    """One small world four times: honest daemons are perfect, each wrong one fails in the figure that is about it.
+
+    Who hosts is told beside the holders, wherever its network has an abuse desk; one of every kind of network is asked.
+    """
     found: dict[str, Score] = {}
 
     async def one(how: str, daemon: str | None) -> None:
@@ -92,7 +97,7 @@ async def test_the_score_falls_when_a_daemon_is_made_wrong(tmp_path: Path) -> No
         wrong = [sys.executable, "-m", "tests.lab.sabotage", how, "run", "-c"]
         commands = {daemon: [*wrong, str(config[daemon])]} if daemon else None
         *_, found[how], _ = await run_small(
-            root, 7, QUICK, hours=(22,), real_seconds=22.0, domains=12, commands=commands
+            root, 7, QUICK, hours=(22,), real_seconds=22.0, domains=12, commands=commands, hosters=True
         )
 
     async with trio.open_nursery() as nursery:

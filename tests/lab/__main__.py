@@ -50,6 +50,9 @@ def main() -> int:
     scored.add_argument("--seconds", type=float, help="real seconds; by default by the number of domains")
     scored.add_argument("--only", action="append", help="plant only this behaviour; may be repeated")
     scored.add_argument("--kills", type=int, default=0, help="kill -9 arke at so many random points")
+    scored.add_argument(
+        "--hosters", action=argparse.BooleanOptionalAction, default=True, help="who hosts is told beside the first rung"
+    )
     scored.add_argument("--out", type=Path, default=Path("lab-out"))
     replay = commands.add_parser("replay", help="captured feeds and a real zone")
     replay.add_argument("--data", type=Path, required=True)
@@ -72,7 +75,13 @@ def main() -> int:
             return run_demo(arguments.out)
         if arguments.command == "score":
             return run_score(
-                arguments.seed, arguments.domains, arguments.seconds, arguments.only, arguments.out, arguments.kills
+                arguments.seed,
+                arguments.domains,
+                arguments.seconds,
+                arguments.only,
+                arguments.out,
+                arguments.kills,
+                hosters=arguments.hosters,
             )
         if arguments.command == "internet":
             return run_internet(arguments.out, arguments.seed)
@@ -89,7 +98,16 @@ def main() -> int:
         return 1
 
 
-def run_score(seed: int, domains: int, seconds: float | None, only: list[str] | None, out: Path, kills: int = 0) -> int:
+def run_score(
+    seed: int,
+    domains: int,
+    seconds: float | None,
+    only: list[str] | None,
+    out: Path,
+    kills: int = 0,
+    *,
+    hosters: bool = True,
+) -> int:
     """One scored world; 1 when a notice was wrong or duplicated or anything personal leaked.
 
     With ``kills`` the SMTP server takes its time between keeping a mail and saying so, so that many meet one in doubt.
@@ -98,7 +116,7 @@ def run_score(seed: int, domains: int, seconds: float | None, only: list[str] | 
     least = max(LEAST_SCORE_SECONDS, domains * SCORE_SECONDS_PER_DOMAIN, kills * SECONDS_PER_KILL)
     real_seconds = seconds or pace() * least
     start, clock = moments(real_seconds, SCORE_HOURS)
-    world = make_world(seed, domains, start=start, only=only)
+    world = make_world(seed, domains, start=start, only=only, hosters=hosters)
     if kills:
         world = msgspec.structs.replace(world, mail_seconds=KILLED_MAIL_SECONDS)
     points = random.Random(seed)

@@ -126,7 +126,8 @@ def leaks(world: World, places: Places) -> dict[str, int]:
 
     In arke's own state an address may stand only in the outbox, and only while its mail is not settled.
     """
-    needle = Needle([*(party.address for domain in world.domains for party in domain.registration.parties), VICTIM])
+    people = [party.address for domain in world.domains for party in domain.registration.parties]
+    needle = Needle([*people, *(network.abuse for network in world.networks), VICTIM])
     outside = [path for path in places.root.iterdir() if path.name not in _ASIDE]
     found: dict[str, int] = {}
     for path in _files([*outside, places.logs]):

@@ -17,6 +17,7 @@ import msgspec
 
 from panopticond.shared.minisign import SecretKey
 from tests.lab.model import Ports, World
+from tests.lab.networks import service_of
 from tests.lab.world import canary, critical_names, write_zone
 
 ALLOWED = ["127.0.0.0/8", "::1/128", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"]
@@ -107,7 +108,7 @@ def configure(world: World, ports: Ports, places: Places, *, changes: Mapping[st
     if not world.zone_files:
         write_zone(world, places.zone, world.start)
     places.panopticond_toml.write_text(toml(_panopticond(world, ports, places)), encoding="utf-8")
-    arke = _arke(world, ports, places, key.public.text) | dict(changes or {})
+    arke = _arke(world, ports, places, key.public.text) | _hosters(world, ports, places) | dict(changes or {})
     places.arke_json.write_text(json.dumps(arke, indent=1) + "\n", encoding="utf-8")
 
 
@@ -228,11 +229,33 @@ def _arke(world: World, ports: Ports, places: Places, public_key: str) -> dict[s
             "rate_per_server": 5000.0,
         },
         # A run ends soon after its last publication: what the daily ceiling puts off for hours would never be seen.
-        "limits": {"per_hour": 100_000, "per_run": 100_000, "per_domain_day": 100},
+        "limits": {"per_hour": 100_000, "per_run": 100_000, "per_domain_day": 100, "per_recipient_day": 100_000},
         "status": {"socket": str(places.sockets / "ar.sock")},
         "shared_services": list(world.shared_services),
         "clock": {"epoch": places.clock_epoch.isoformat(), "scale": places.clock_scale},
         "lab": True,
+    }
+
+
+def _hosters(world: World, ports: Ports, places: Places) -> dict[str, Any]:
+    """What makes arke tell hosters beside the first rung, and the registries' two files; nothing without networks."""
+    if not world.networks:
+        return {}
+    files = []
+    for version in (4, 6):
+        blocks = [network for network in world.networks if (":" in network.block) == (version == 6)]
+        services = [
+            [[network.block for network in blocks if service_of(network) == number], [f"http://127.0.0.1:{port}/rdap/"]]
+            for number, port in enumerate(ports.address_rdap)
+        ]
+        files.append(places.keys / f"rdap-ipv{version}.json")
+        files[-1].write_text(json.dumps({"version": "1.0", "services": services}), encoding="ascii")
+    return {
+        "ladder": {
+            "first": ["registrant", "administrative", "technical", "hoster"],
+            "malicious_first": ["registrant", "abuse", "registrar", "hoster"],
+        },
+        "hoster": {"bootstrap": [str(path) for path in files], "rate": 1000.0, "timeout": "1s"},
     }
 
 

@@ -151,13 +151,16 @@ class FeedServer(msgspec.Struct, frozen=True):
 
 
 class ExpectedNotice(msgspec.Struct, frozen=True):
-    """One mail that must be accepted exactly once by the SMTP server."""
+    """One mail that must be accepted exactly so many times by the SMTP server."""
 
     domain: str
     host: str | None
-    template: Literal["new", "malicious", "registrar", "reminder", "resolved", "reopened"]
+    template: Literal["new", "malicious", "registrar", "reminder", "resolved", "reopened", "hoster"]
     recipient: str
     not_before: dt.datetime
+    """The earliest of them, where there are several."""
+    times: int = 1
+    """How often: a hoster has one template for all that it is told."""
 
 
 class IndicatorTruth(msgspec.Struct, frozen=True):
@@ -209,6 +212,28 @@ class Domain(msgspec.Struct, frozen=True):
     quad9_blocked: bool = False
 
 
+NetworkStyle = Literal[
+    "plain",  # an abuse contact beside the holder
+    "nested",  # ... under the holder
+    "no-abuse",  # a technical contact and no other
+    "redacted",  # an abuse contact without its address, with a remark
+    "not-found",  # 404
+    "silent",  # takes the question and never answers
+    "elsewhere",  # a redirect to another registry, which answers
+    "html",  # a web page with status 200
+    "other-object",  # another network's object
+]
+
+
+class Network(msgspec.Struct, frozen=True):
+    """A network of addresses, its abuse desk, and what its registry's RDAP says when asked for an address in it."""
+
+    block: str
+    """As ``203.0.113.0/29``."""
+    abuse: str
+    style: NetworkStyle
+
+
 class Mailbox(msgspec.Struct, frozen=True):
     """How the SMTP server treats one recipient."""
 
@@ -229,6 +254,8 @@ class World(msgspec.Struct, frozen=True):
     domains: tuple[Domain, ...]
     feeds: tuple[FeedServer, ...]
     mailboxes: tuple[Mailbox, ...]
+    networks: tuple[Network, ...] = ()
+    """Who holds the hosts' addresses; with any, arke's ladder has the hoster beside its first rung."""
     mail_seconds: float = 0.0
     """Real seconds the SMTP server may take between keeping a mail and saying so: where a kill meets a mail in doubt."""
     vantages: tuple[tuple[str, str], ...] = (("near", "NZ"), ("far", "DE"))
@@ -267,6 +294,8 @@ class Ports(msgspec.Struct, frozen=True):
     """HTTP; ``/top-1m.csv.zip``."""
     rdap: int = 0
     """HTTP; public at ``/public/``, with contacts and Basic authentication at ``/registry/``, as RedDog at ``/reddog/``."""
+    address_rdap: tuple[int, ...] = ()
+    """HTTP; the address registries at ``/rdap/``: one, one that it sends on to, one that is ill."""
     smtp: int = 0
     control: int = 0
     """HTTP; the lab's own: ``/mails`` (accepted mails as JSON), ``/requests`` (counts), ``/control`` (the control page)."""

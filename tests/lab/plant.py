@@ -22,9 +22,11 @@ from tests.lab.model import (
     IndicatorTruth,
     Listing,
     Mailbox,
+    Network,
     Party,
     Registration,
 )
+from tests.lab.networks import desk_of
 
 _GIVEN = ("amalia", "bento", "celina", "dario", "evora", "fabio", "graca", "horta", "ilda", "jonas", "kaia", "lino")
 _FAMILY = ("tavares", "moniz", "arruda", "pacheco", "serrao", "valadao", "bettencourt", "teves", "raposo", "furtado")
@@ -53,10 +55,11 @@ class Plot:
         publications: tuple[dt.datetime, ...],
         providers: tuple[str, ...],
         abroad: str,
+        networks: tuple[Network, ...] = (),
     ) -> None:
         self.number, self.behaviour, self.recipe, self.name, self.tld = number, behaviour, recipe, name, tld
         self.rng, self.start, self.change, self.publications = rng, start, change, publications
-        self.providers, self.abroad = providers, abroad
+        self.providers, self.abroad, self.networks = providers, abroad, networks
         self.mailboxes: list[Mailbox] = []
         plain_host = recipe.where in ("path", "mailbox") and recipe.special is None and rng.random() < 0.25
         self.host = f"{rng.choice(('cdn', 'files', 'app', 'www'))}.{name}" if plain_host else name
@@ -140,9 +143,7 @@ def _behaviour(plot: Plot, start: dt.datetime, fields: dict[str, Any]) -> Behavi
 
 def _hosts(plot: Plot, texts: list[str]) -> tuple[Host, ...]:
     recipe = plot.recipe
-    octet = f"203.0.113.{1 + plot.number % 250}"
-    own = octet if recipe.address == "v4" else f"2001:db8:1::{plot.number + 1:x}"
-    addresses: list[tuple[dt.datetime, tuple[str, ...]]] = [(plot.start, (own,))]
+    addresses: list[tuple[dt.datetime, tuple[str, ...]]] = [(plot.start, (_address(plot),))]
     if recipe.address_later:
         changed = {"hold": ("127.66.0.1",), "sinkhole": ("127.77.0.1",), "none": ()}[recipe.address_later]
         addresses.append((plot.change, changed))
@@ -166,6 +167,12 @@ def _hosts(plot: Plot, texts: list[str]) -> tuple[Host, ...]:
         front = _behaviour(plot, plot.start, {"page": "not-found"})
         hosts.append(Host(plot.name, tuple(addresses), (), (front,)))
     return tuple(hosts)
+
+
+def _address(plot: Plot) -> str:
+    """Where a plot's hosts stand at first, and while anybody is told of them: neighbours in networks of their own."""
+    v4 = f"203.0.113.{1 + plot.number % 31 * 8 + plot.number // 31 % 8}"
+    return v4 if plot.recipe.address == "v4" else f"2001:db8:1::{plot.number + 1:x}"
 
 
 def _staying(first: dict[str, Any]) -> dict[str, Any]:
@@ -241,9 +248,17 @@ def _truth(plot: Plot, parties: tuple[Party, ...]) -> DomainTruth:
         expected = [("malicious", parties[0].address), ("registrar", plot.registrar_abuse)]
     elif recipe.notice == "new":
         expected = [("new", address) for address in dict.fromkeys(party.address for party in parties)]
+    afterwards = _afterwards(plot)
+    desk = desk_of(plot.networks, _address(plot)) if due and _reaches_the_hoster(recipe) else None
+    if desk is not None and recipe.contacts == "inside-domain":  # it is not alone any more
+        expected = [("new", parties[0].address)]
     moments = [(template, recipient, not_before) for template, recipient in expected]
     if expected:
-        moments += [(template, recipient, since) for template, since in _afterwards(plot) for _, recipient in expected]
+        moments += [(template, recipient, since) for template, since in afterwards for _, recipient in expected]
+    hosted: tuple[ExpectedNotice, ...] = ()
+    if desk is not None:
+        times = 1 + sum(template in ("reminder", "reopened") for template, _ in afterwards)
+        hosted = (ExpectedNotice(plot.name, None, "hoster", desk, not_before, times),)
     return DomainTruth(
         domain=plot.name,
         abuse_class=recipe.abuse_class if recipe.rdap in ("none", "429-once") else None,
@@ -251,8 +266,15 @@ def _truth(plot: Plot, parties: tuple[Party, ...]) -> DomainTruth:
         notices=tuple(
             ExpectedNotice(plot.name, None, template, recipient, since)  # type: ignore[arg-type]
             for template, recipient, since in moments
-        ),
+        )
+        + hosted,
     )
+
+
+def _reaches_the_hoster(recipe: Recipe) -> bool:
+    """Whether a mail is due, or would be if only somebody could be told: then the hoster still can."""
+    nobody = ("redacted", "placeholder", "missing", "inside-domain", "rejected")
+    return recipe.notice != "none" or recipe.contacts in nobody
 
 
 def _afterwards(plot: Plot) -> list[tuple[str, dt.datetime]]:

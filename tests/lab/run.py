@@ -112,7 +112,13 @@ def _leaves(group: BaseExceptionGroup[LabError]) -> list[BaseException]:
 
 @contextlib.asynccontextmanager
 async def _daemons(run: LabRun) -> AsyncIterator[None]:
-    """Both daemons for the length of the block; stopped in the order of the flow, the internet last."""
+    """Both daemons for the length of the block; stopped in the order of the flow, the internet last.
+
+    Not before yesterday's hour of publication has passed: an empty snapshot would be the first, and the next an odd one.
+    """
+    if run.world.publications:
+        yesterday = run.world.publications[0] - dt.timedelta(days=1) + dt.timedelta(minutes=1)
+        await trio.sleep(max(0.0, (yesterday - run.clock.now()).total_seconds() / run.clock.scale))
     run.start("panopticond")
     run.start("arke")
     run.on_stage("panopticond and arke are started")

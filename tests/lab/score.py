@@ -209,19 +209,34 @@ def _notices(world: World, mails: Iterable[Mail], faults: list[str]) -> dict[str
             if (fault := _wrong(mail, domain, template, expected, domains)) is not None:
                 wrong += 1
                 faults.append(f"notice: {template} about {domain}: {fault}")
-    duplicate = sum(count - 1 for count in told.values())
-    sent = {(domain, recipient, template) for domain, recipient, template, _ in told}
-    for (domain, _, template), notice in expected.items():
-        if (domain, notice.recipient.lower(), template) not in sent:
-            faults.append(f"notice: {template} about {domain} ({domains[domain].behaviour}): never accepted")
-    faults += [f"notice: {key[2]} about {key[0]}: accepted {count} times" for key, count in told.items() if count > 1]
-    singly = {(domain, recipient, template) for (domain, recipient, template, _), count in told.items() if count == 1}
-    right = len(singly & expected.keys())
+    return _counted(expected, told, domains, faults) | {"wrong": wrong}
+
+
+def _counted(
+    expected: Mapping[tuple[str, str, str], ExpectedNotice],
+    told: Mapping[tuple[str, str, str, int], int],
+    domains: Mapping[str, Domain],
+    faults: list[str],
+) -> dict[str, int]:
+    """How many were due, came as often as they should, are missing, or came too often; on any one rung."""
+    times = {key: notice.times for key, notice in expected.items()}
+    duplicate = sum(max(0, count - times.get(key[:3], 1)) for key, count in told.items())
+    came: Counter[tuple[str, str, str]] = Counter()
+    for (domain, recipient, template, _), count in told.items():
+        came[domain, recipient, template] = max(came[domain, recipient, template], count)
+    for key in expected:
+        if came[key] < times[key]:
+            often = f" {times[key]} times" if times[key] > 1 else ""
+            word = "never accepted" if not came[key] else f"not accepted{often}"
+            faults.append(f"notice: {key[2]} about {key[0]} ({domains[key[0]].behaviour}): {word}")
+    for (domain, recipient, template, _), count in told.items():
+        if count > times.get((domain, recipient, template), 1):
+            faults.append(f"notice: {template} about {domain}: accepted {count} times")
+    exact = {key[:3] for key, count in told.items() if count == times.get(key[:3])}
     return {
-        "due": len(expected),
-        "right": right,
-        "missing": len(expected.keys() - sent),
-        "wrong": wrong,
+        "due": sum(times.values()),
+        "right": sum(times[key] for key in exact),
+        "missing": sum(max(0, times[key] - came[key]) for key in expected),
         "duplicate": duplicate,
     }
 

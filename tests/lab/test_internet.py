@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 from pathlib import Path
+from typing import get_args
 
 import dns.asyncquery
 import dns.flags
@@ -17,6 +18,7 @@ from arke.cases.enrich import RdapSource
 from panopticond.shared.clock import Clock
 from panopticond.shared.http import Http
 from tests.lab.internet import serve_internet
+from tests.lab.internet.networks import LEAKED
 from tests.lab.model import (
     Behaviour,
     Delegation,
@@ -26,13 +28,16 @@ from tests.lab.model import (
     Host,
     Listing,
     Mailbox,
+    NetworkStyle,
     Party,
     Ports,
     Registration,
     World,
 )  # fmt: skip
+from tests.lab.networks import networks_of
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+NETWORKS = networks_of("zz")
 
 
 def _world() -> World:
@@ -57,7 +62,7 @@ def _world() -> World:
         ),
         feeds=(FeedServer("urls", "url-list", "phishing", "reputable", "aged-out"),
                FeedServer("haus", "urlhaus-csv", "malware", "reputable", "aged-out", sickness="html", sick_from=START)),
-        mailboxes=(Mailbox("grey@x.example", "greylist"), Mailbox("no@x.example", "reject")),
+        mailboxes=(Mailbox("grey@x.example", "greylist"), Mailbox("no@x.example", "reject")), networks=NETWORKS,
     )  # fmt: skip
 
 
@@ -155,6 +160,36 @@ async def test_contacts_need_the_credentials(ports: Ports) -> None:
     assert b"holder@mail-a.zz.example" in await _request(ports.rdap, text)
     for path in ("/registry/domain/a.zz", "/public/domain/a.zz"):
         assert b"holder@" not in await _request(ports.rdap, f"GET {path} HTTP/1.1\r\n\r\n")
+
+
+async def test_an_address_registry_has_desks_and_every_way_of_having_none(ports: Ports) -> None:
+    """One registry sends on to another, one is silent; whoever shows an account is answered with nobody's desk."""
+
+    async def ask(address: str, number: int = 0, **headers: str) -> bytes:
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return await _request(ports.address_rdap[number], f"GET /rdap/ip/{address} HTTP/1.1\r\n{fields}\r\n")
+
+    def desk(at: int) -> bytes:
+        return NETWORKS[at].abuse.encode()
+
+    at = {style: [n.style for n in NETWORKS].index(style) for style in get_args(NetworkStyle)}
+    said = {style: await ask(f"203.0.113.{8 * at[style] + 1}") for style in at if style != "silent"}
+    for style in ("plain", "nested"):
+        assert desk(at[style]) in said[style]
+    moved = said["elsewhere"]
+    assert b"302" in moved
+    assert f"127.0.0.1:{ports.address_rdap[1]}/rdap/ip/".encode() in moved
+    assert desk(at["elsewhere"]) in await ask(f"203.0.113.{8 * at['elsewhere'] + 1}", 1)
+    assert b"REDACTED" in said["redacted"]
+    assert desk(at["redacted"]) not in said["redacted"]
+    assert b'abuse"]' not in said["no-abuse"]
+    assert b"HTTP/1.1 404" in said["not-found"]
+    assert b"<html>" in said["html"]
+    assert b"198.51.100.255" in said["other-object"]
+    with trio.move_on_after(0.2) as waited:
+        await ask(f"203.0.113.{8 * at['silent'] + 1}", 2)
+    assert waited.cancelled_caught
+    assert LEAKED.encode() in await ask("203.0.113.1", Authorization="Basic YXJrZTpsYWItcmRhcA==")
 
 
 async def test_reddog_redacts_in_silence_and_is_crowded_at_times(ports: Ports) -> None:

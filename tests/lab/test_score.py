@@ -13,7 +13,7 @@ from panopticond.shared.clock import rfc3339
 from panopticond.shared.tables import DomainRow, HostRow, UriRow
 from tests.lab.collect import Needle, leaks
 from tests.lab.configure import prepare
-from tests.lab.model import World
+from tests.lab.model import Domain, World
 from tests.lab.score import Found, Mail, Score, score
 from tests.lab.world import make_world
 
@@ -179,3 +179,27 @@ def test_addresses_are_found_wherever_they_stand(tmp_path: Path) -> None:
     (places.published / "report.html").write_text(f"<p>{address}</p>", encoding="utf-8")
     (places.arke_state / "arke.log").write_text(address, encoding="utf-8")
     assert set(leaks(WORLD, places)) == {"published/report.html", "arke-state/arke.log"}
+
+
+def test_what_is_due_twice_is_right_twice_and_wrong_thrice() -> None:
+    """A hoster hears of a change with its one template: once is missing, three times is a duplicate."""
+    world = make_world(3, 124, start=START, hosters=True)
+    (domain,) = [
+        domain for domain in world.domains if [notice.times for notice in domain.truth.notices if notice.times > 1]
+    ][:1]
+    (twice,) = (notice for notice in domain.truth.notices if notice.times > 1)
+    found = perfect(world)
+    once, _ = score(world, found)
+    (mail,) = (mail for mail in found.mails if mail.told == ((domain.name, "hoster", 1),))
+    extra = [mail, *(m for d in world.domains if d is not domain for m in repeats(d, found))]
+    full, faults = score(world, msgspec.structs.replace(found, mails=(*found.mails, *extra)))
+    assert (full.notices_right, full.notices_missing, full.notices_duplicate, faults) == (full.notices_due, 0, 0, [])
+    assert once.notices_missing == full.notices_due - len(found.mails) > 0
+    more, _ = score(world, msgspec.structs.replace(found, mails=(*found.mails, *extra, mail)))
+    assert (more.notices_duplicate, more.notices_right) == (1, full.notices_due - twice.times)
+
+
+def repeats(domain: Domain, found: Found) -> list[Mail]:
+    """The second mail to every hoster of a domain that is due two."""
+    due = {(domain.name, notice.template, 1) for notice in domain.truth.notices if notice.times > 1}
+    return [mail for mail in found.mails if set(mail.told) & due]

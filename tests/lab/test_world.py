@@ -10,10 +10,12 @@ import pytest
 
 import arke.config
 import panopticond.config
+from panopticond.shared.rdap_services import services_of
 from panopticond.shared.zone import read_zone
 from tests.lab.behaviours import RECIPES
 from tests.lab.configure import configure, prepare
 from tests.lab.model import Ports, World
+from tests.lab.networks import STYLES, TOLD, network_of
 from tests.lab.run import clock_settings
 from tests.lab.world import behaviour_counts, make_world, write_zone, zone_changes
 
@@ -74,6 +76,31 @@ def test_names_and_keys_are_each_their_own(world: World) -> None:
     assert not {recipient.rpartition("@")[2] for _, recipient in recipients} & set(names)
 
 
+def test_who_hosts_is_told_where_its_network_has_a_desk(world: World) -> None:
+    """Beside the holders, of what is due and of what no holder can be told; the world is the same but for that."""
+    hosted = make_world(7, 300, start=START, hosters=True)
+    assert [domain.hosts for domain in hosted.domains] == [domain.hosts for domain in world.domains]
+    asked, due = set[str](), 0
+    for domain, plain in zip(hosted.domains, world.domains, strict=True):
+        desks = [notice for notice in domain.truth.notices if notice.template == "hoster"]
+        others = [notice for notice in domain.truth.notices if notice.template != "hoster"]
+        network = network_of(hosted.networks, domain.hosts[0].addresses[0][1][0])
+        assert network is not None
+        asked.add(network.style)
+        if domain.behaviour != "contact-inside-domain" or not desks:
+            assert others == list(plain.truth.notices)
+        if desks:
+            due += 1
+            assert (desks[0].recipient, network.style in TOLD) == (network.abuse, True)
+            assert desks[0].times == (2 if domain.behaviour in ("another-threat", "reopened") else 1)
+        elif network.style in TOLD:
+            assert not others
+    assert asked == set(STYLES)
+    assert due > 100
+    silent = {"contacts-redacted", "contacts-missing", "rejected"}
+    assert silent <= {domain.behaviour for domain in hosted.domains if len(domain.truth.notices) == 1}
+
+
 def test_the_zone_follows_the_world(world: World, tmp_path: Path) -> None:
     """The exported zone holds what is delegated at its hour, and reads back with the registry's own reader."""
     path = tmp_path / "registry.zone"
@@ -101,6 +128,22 @@ def test_both_configurations_are_accepted(world: World, tmp_path: Path) -> None:
     assert registry.tlds == ("zz",)
     assert not registry.dry_run
     assert (places.keys / "rdap").stat().st_mode & 0o077 == 0
+
+
+def test_the_hoster_is_on_the_ladder_where_the_world_has_networks(world: World, tmp_path: Path) -> None:
+    """Both of the registries' files name every network, each at its service; without networks the ladder is as shipped."""
+    epoch, scale = clock_settings(world.start, world.publications[-1], 100.0)
+    ports = msgspec.structs.replace(PORTS, address_rdap=(8006, 8007, 8008))
+    for hosters in (False, True):
+        made = make_world(7, 62, start=START, hosters=hosters)
+        places = prepare(tmp_path / str(hosters), epoch, scale)
+        configure(made, ports, places)
+        settings = arke.config.read(places.arke_json)
+        assert settings.ladder.has_hoster is hosters
+    services = services_of([(Path(path).read_bytes(), True) for path in settings.hoster.bootstrap])
+    assert services is not None
+    assert {str(network) for network, _ in services.by_network} == {network.block for network in made.networks}
+    assert {port for _, _, port in services.origins} == {8006, 8007, 8008}
 
 
 def test_every_host_is_planted_once() -> None:

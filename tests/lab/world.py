@@ -16,6 +16,7 @@ from typing import Literal
 from panopticond.judge.classify import LURE_TOKENS
 from tests.lab.behaviours import RECIPES, Recipe
 from tests.lab.model import Delegation, Domain, FeedServer, Mailbox, World
+from tests.lab.networks import networks_of
 from tests.lab.plant import Plot, plant
 
 HOUR = dt.timedelta(hours=1)
@@ -66,10 +67,11 @@ def make_world(
     days: float = 3.2,
     publications: Sequence[dt.datetime] | None = None,
     only: Sequence[str] | None = None,
+    hosters: bool = False,
 ) -> World:
     """The world of a seed with so many domains, every behaviour in turn; ``only`` plants these behaviours alone.
 
-    ``start`` is policy time, UTC; the same arguments give the same world, byte for byte.
+    With ``hosters`` the addresses have networks, and who hosts must be told. ``start`` is policy time, UTC; the same arguments give the same world, byte for byte.
     """
     rng = random.Random(f"panopticon-lab-{seed}")
     published = tuple(publications) if publications is not None else publications_of(start, days)
@@ -81,6 +83,7 @@ def make_world(
     providers = [f"{names.fresh()}.{tld}" for _ in range(6)]
     quiet = [*providers, *(f"{names.fresh()}.{tld}" for _ in range(max(40, domains)))]
     quiet += [f"{label}.{tld}" for label in rng.sample(_SQUATS, 12)]
+    networks = networks_of(tld) if hosters else ()
     planted: list[Domain] = []
     mailboxes: list[Mailbox] = []
     for number, behaviour in enumerate(turns):
@@ -97,6 +100,7 @@ def make_world(
             publications=published,
             providers=tuple(providers),
             abroad=rng.choice(quiet[6:40]),
+            networks=networks,
         )
         planted.append(plant(plot))
         mailboxes += plot.mailboxes
@@ -110,6 +114,7 @@ def make_world(
         domains=tuple(planted),
         feeds=feeds(start),
         mailboxes=tuple(mailboxes),
+        networks=networks,
         shared_services=tuple(domain.name for domain in planted if domain.behaviour == "shared-service"),
         quiet_names=tuple(quiet),
     )

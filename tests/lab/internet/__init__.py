@@ -13,7 +13,7 @@ import trio
 
 from panopticond.shared.clock import Clock
 from tests.lab.hands import Hands
-from tests.lab.internet import control, dns, feeds, rdap, smtp, tranco, webrisk
+from tests.lab.internet import control, dns, feeds, networks, rdap, smtp, tranco, webrisk
 from tests.lab.internet.http import serve_http
 from tests.lab.internet.proxy import serve_proxy
 from tests.lab.internet.state import Internet
@@ -44,6 +44,9 @@ async def serve_internet(
         proxies = {
             name: await nursery.start(serve_proxy, state, sites, name, country) for name, country in world.vantages
         }
+        address_rdap: list[int] = []
+        for number in range(3):
+            address_rdap.append(await nursery.start(serve_http, networks.registry(state, number, lambda: address_rdap)))
         ports = Ports(
             tld_dns=tuple(tld_dns),
             registry_dns=tuple(registry_dns),
@@ -54,6 +57,7 @@ async def serve_internet(
             webrisk=await nursery.start(serve_http, webrisk.WebRisk(state).answer),
             tranco=await nursery.start(serve_http, tranco.Tranco(state).answer),
             rdap=await nursery.start(serve_http, rdap.Rdap(state).answer),
+            address_rdap=tuple(address_rdap),
             smtp=await nursery.start(box.serve),
             control=await nursery.start(serve_http, control.Control(state, box).answer),
         )

@@ -40,10 +40,10 @@ class Rdap:
         parts = target.partition("?")[0].strip("/").split("/")
         self._state.requests[f"rdap-{parts[0]}"] += 1
         if method != "GET" or len(parts) != 3 or parts[0] not in ("public", *REGISTRY) or parts[1] != "domain":
-            return _problem(404, "no such path")
+            return problem(404, "no such path")
         reddog = parts[0] == "reddog"
         if reddog and parts[2] != parts[2].lower():
-            return _problem(400, "a mixture of labels")
+            return problem(400, "a mixture of labels")
         if reddog and self._state.requests["rdap-reddog"] % CROWDED == 0:
             return 429, {"Content-Type": "text/html"}, b"<html>Too many simultaneous requests!</html>"
         name = parts[2].lower()
@@ -55,10 +55,10 @@ class Rdap:
         registration = domain.registration if domain else None
         if registration is None:
             if name not in self._state.registered:
-                return _problem(404, "not found")
+                return problem(404, "not found")
             registration = Registration(registered=self._state.world.start.replace(year=2019))
         if not registration.found:
-            return _problem(404, "not found")
+            return problem(404, "not found")
         if parts[0] in REGISTRY:
             trouble = self._trouble(name, registration)
             if trouble is not None:
@@ -116,7 +116,7 @@ def _without_privates(entity: dict[str, Any]) -> dict[str, Any]:
     text = "Some of the data in this object has been removed"
     remark = {"title": "Data Policy", "type": "object truncated due to authorization", "description": [text]}
     return {key: value for key, value in entity.items() if key != "vcardArray"} | {
-        "vcardArray": _card(""),
+        "vcardArray": with_card(""),
         "status": ["private"],
         "remarks": [remark],
     }
@@ -126,15 +126,18 @@ def _canary(name: str) -> Registration:
     return Registration(parties=(Party(("registrant",), f"canary@registry-{name.replace('.', '-')}.example"),))
 
 
-def _problem(status: int, title: str) -> Reply:
+def problem(status: int, title: str) -> Reply:
+    """An error body (RFC 9083 section 6)."""
     return status, JSON, json.dumps({"errorCode": status, "title": title, "description": []}).encode()
 
 
-def _card(name: str, *properties: list[Any]) -> list[Any]:
+def with_card(name: str, *properties: list[Any]) -> list[Any]:
+    """A jCard with a name and further properties."""
     return ["vcard", [["version", {}, "text", "4.0"], ["fn", {}, "text", name], *properties]]
 
 
-def _email(address: str) -> list[Any]:
+def email(address: str) -> list[Any]:
+    """A jCard's e-mail property."""
     return ["email", {"type": "work", "pref": "1"}, "text", address]
 
 
@@ -144,10 +147,10 @@ def _registrar(registration: Registration) -> dict[str, Any]:
         "handle": "R-1",
         "roles": ["registrar"],
         "publicIds": [{"type": "IANA Registrar ID", "identifier": "9999"}],
-        "vcardArray": _card(registration.registrar),
+        "vcardArray": with_card(registration.registrar),
     }
     if registration.registrar_abuse:
-        abuse = _card("Abuse desk", _email(registration.registrar_abuse))
+        abuse = with_card("Abuse desk", email(registration.registrar_abuse))
         entity["entities"] = [{"objectClassName": "entity", "roles": ["abuse"], "vcardArray": abuse}]
     return entity
 
@@ -155,13 +158,13 @@ def _registrar(registration: Registration) -> dict[str, Any]:
 def _entity(party: Party, number: int) -> dict[str, Any]:
     entity: dict[str, Any] = {"objectClassName": "entity", "handle": f"C-{number}", "roles": list(party.roles)}
     if party.style == "plain":
-        entity["vcardArray"] = _card("A Person", _email(party.address))
+        entity["vcardArray"] = with_card("A Person", email(party.address))
     elif party.style == "placeholder":
-        entity["vcardArray"] = _card("A Person", _email("REDACTED FOR PRIVACY"))
+        entity["vcardArray"] = with_card("A Person", email("REDACTED FOR PRIVACY"))
     elif party.style == "contact-uri":
-        entity["vcardArray"] = _card("A Person", ["contact-uri", {}, "uri", "https://registrar.example/contact"])
+        entity["vcardArray"] = with_card("A Person", ["contact-uri", {}, "uri", "https://registrar.example/contact"])
     else:
-        entity["vcardArray"] = _card("A Person")
+        entity["vcardArray"] = with_card("A Person")
     if party.style == "redacted-remark":
         text = "EMAIL REDACTED FOR PRIVACY"
         entity["remarks"] = [{"title": text, "type": "object redacted due to authorization", "description": [text]}]
