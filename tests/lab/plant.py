@@ -248,7 +248,7 @@ def _truth(plot: Plot, parties: tuple[Party, ...]) -> DomainTruth:
         expected = [("malicious", parties[0].address), ("registrar", plot.registrar_abuse)]
     elif recipe.notice == "new":
         expected = [("new", address) for address in dict.fromkeys(party.address for party in parties)]
-    afterwards = _afterwards(plot)
+    afterwards = _afterwards(plot) if due else []
     desk = desk_of(plot.networks, _address(plot)) if due and _reaches_the_hoster(recipe) else None
     if desk is not None and recipe.contacts == "inside-domain":  # it is not alone any more
         expected = [("new", parties[0].address)]
