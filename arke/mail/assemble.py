@@ -26,6 +26,7 @@ from arke.model import Case, Contact, Notice, Place, Template
 ATTACHMENT_LIMIT = 50  # reports attached to one mail
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _UTF8_ADDRESS = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*")
+_ATTACHED = re.compile(r"JSON\b.*\(XARF\s+\S+\s+4\)", re.DOTALL)
 _HOST = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _POLICY = email.policy.SMTP
 _UTF8_POLICY = email.policy.SMTPUTF8
@@ -81,7 +82,11 @@ def envelope_token(digest: str, key: bytes) -> str:
 
 
 def without_attachments(message: bytes) -> bytes:
-    """The same mail (same Message-ID) with its text alone: for a server that refused the content (5.7.x)."""
+    """The same mail (same Message-ID) with its text alone: for a server that refused the content (5.7.x).
+
+    The paragraph about the attachments goes with them: in every language it is the one that names their format, in
+    words that no URI can hold, since they are several.
+    """
     parsed = message_from_bytes(message, policy=_POLICY)
     text = parsed.get_body(("plain",)) if isinstance(parsed, EmailMessage) else None
     if text is None or not parsed.is_multipart():
@@ -90,7 +95,9 @@ def without_attachments(message: bytes) -> bytes:
     for name, value in parsed.items():
         if name.lower() not in {"content-type", "content-transfer-encoding", "mime-version"}:
             plain[name] = str(value)
-    plain.set_content(text.get_content(), charset="utf-8", cte="quoted-printable")
+    paragraphs = str(text.get_content()).replace("\r\n", "\n").split("\n\n")
+    left = "\n\n".join(paragraph for paragraph in paragraphs if not _ATTACHED.search(paragraph))
+    plain.set_content(left, charset="utf-8", cte="quoted-printable")
     return plain.as_bytes()
 
 
