@@ -23,7 +23,7 @@ from arke.model import Contact, Contacts, Role
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.http import Http
 from panopticond.shared.ratelimit import Buckets
-from panopticond.shared.rdap import RdapDomain, RdapProblem, fetch_domain
+from panopticond.shared.rdap.domain import RdapDomain, RdapProblem, fetch_domain
 
 log = logging.getLogger(__name__)
 

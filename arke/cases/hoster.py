@@ -21,9 +21,9 @@ from panopticond.probe.guard import Guard
 from panopticond.shared.clock import Clock
 from panopticond.shared.http import Http
 from panopticond.shared.ratelimit import Buckets
-from panopticond.shared.rdap import RdapProblem
-from panopticond.shared.rdap_network import RdapNetwork, fetch_network
-from panopticond.shared.rdap_services import Services, load_services
+from panopticond.shared.rdap.domain import RdapProblem
+from panopticond.shared.rdap.network import RdapNetwork, fetch_network
+from panopticond.shared.rdap.services import Services, load_services
 from panopticond.shared.settings import seconds
 
 CONCURRENCY = 4  # questions at once to one service; one that is slow holds up no other

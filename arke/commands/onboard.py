@@ -19,11 +19,11 @@ from arke.commands.everyday import checked, preview_command
 from arke.config import Config
 from arke.screening.review import draft_review, listed_now, write_review
 from arke.watch import USER_AGENT
-from panopticond.shared.bootstrap import find_rdap
 from panopticond.shared.clock import Clock
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 from panopticond.shared.http import Http
 from panopticond.shared.names import ascii_name
+from panopticond.shared.rdap.bootstrap import find_rdap
 from panopticond.shared.settings import read_json
 from panopticond.shared.typed import program
 from panopticond.shared.zone import read_zone

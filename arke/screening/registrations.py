@@ -15,7 +15,7 @@ import trio
 
 from arke.cases.ledger import Ledger
 from panopticond.shared.clock import rfc3339
-from panopticond.shared.rdap import RdapDomain, RdapProblem
+from panopticond.shared.rdap.domain import RdapDomain, RdapProblem
 
 AT_ONCE = 2  # of the four questions that the notices' look-ups may have under way
 LONGEST_SECONDS = 300.0  # real time all look-ups of a list may take

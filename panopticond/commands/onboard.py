@@ -28,11 +28,11 @@ from panopticond.feeds.visit import visit
 from panopticond.premises import furnish, only_one
 from panopticond.probe.round import REGISTRATIONS_AT_ONCE
 from panopticond.schedule import Duty, check_once
-from panopticond.shared.bootstrap import find_rdap
 from panopticond.shared.clock import Clock
 from panopticond.shared.errors import ConfigurationError, PanopticonError
 from panopticond.shared.http import Http
 from panopticond.shared.names import ascii_name
+from panopticond.shared.rdap.bootstrap import find_rdap
 from panopticond.shared.settings import read_toml
 from panopticond.shared.snapshot import REPORT_HTML
 from panopticond.shared.typed import program

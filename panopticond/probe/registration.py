@@ -2,7 +2,7 @@
 
 One of the round's domain-level probes. A 404 means ``nonexistent`` only from the registry's own server; everything that
 is no domain object and no such 404 is ``indeterminate`` with its reason. Contacts are skipped by the JSON decoder
-(:mod:`panopticond.shared.rdap`), so this daemon never holds one.
+(:mod:`panopticond.shared.rdap.domain`), so this daemon never holds one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from panopticond.model import Observation
 from panopticond.shared.clock import rfc3339
 from panopticond.shared.http import Http
 from panopticond.shared.ratelimit import Buckets, Rate
-from panopticond.shared.rdap import RdapProblem, fetch_domain
+from panopticond.shared.rdap.domain import RdapProblem, fetch_domain
 
 DEADLINE_SECONDS = 20.0
 CONCURRENCY = 4

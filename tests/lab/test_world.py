@@ -10,7 +10,7 @@ import pytest
 
 import arke.config
 import panopticond.config
-from panopticond.shared.rdap_services import services_of
+from panopticond.shared.rdap.services import services_of
 from panopticond.shared.zone import read_zone
 from tests.lab.behaviours import RECIPES
 from tests.lab.configure import configure, prepare

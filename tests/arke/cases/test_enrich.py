@@ -12,7 +12,7 @@ import trio
 from arke.cases.enrich import CsvSource, RdapSource, assemble, read_contacts, usable
 from panopticond.shared.errors import PanopticonError
 from panopticond.shared.http import Http
-from panopticond.shared.rdap import RdapDomain, RdapProblem
+from panopticond.shared.rdap.domain import RdapDomain, RdapProblem
 
 
 @pytest.mark.parametrize(

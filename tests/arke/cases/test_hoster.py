@@ -16,8 +16,8 @@ from arke.model import Place
 from panopticond.probe.guard import Guard
 from panopticond.shared.clock import Clock
 from panopticond.shared.http import Http
-from panopticond.shared.rdap_contacts import RdapContact
-from panopticond.shared.rdap_network import RdapNetwork
+from panopticond.shared.rdap.contacts import RdapContact
+from panopticond.shared.rdap.network import RdapNetwork
 from tests.arke.cases.test_enrich import card
 from tests.arke.made import NOW
 from tests.panopticond.webservers import answer, listen, site

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from arke.cases.ledger import Ledger
 from arke.screening import registrations
-from panopticond.shared.rdap import RdapDomain, RdapProblem
+from panopticond.shared.rdap.domain import RdapDomain, RdapProblem
 
 NOW = dt.datetime(2026, 8, 20, 6, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)

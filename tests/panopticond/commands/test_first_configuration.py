@@ -13,7 +13,7 @@ from panopticond.commands.first_configuration import configuration, keyless_feed
 from panopticond.config import Config, tlds
 from panopticond.config_rules import check
 from panopticond.feeds.catalogue import resolve
-from panopticond.shared.bootstrap import rdap_of
+from panopticond.shared.rdap.bootstrap import rdap_of
 from panopticond.shared.settings import convert
 
 OUT = Path("/srv/zz")

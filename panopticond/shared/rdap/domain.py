@@ -1,7 +1,7 @@
 """RDAP domain objects (RFC 9082, 9083): what a registry says of a name, read tolerantly from hostile JSON.
 
 panopticond's registration probe asks the public service and wants no contacts: they are skipped by the decoder, so no
-object ever holds them. arke asks with credentials and wants them; then :mod:`panopticond.shared.rdap_contacts` reads
+object ever holds them. arke asks with credentials and wants them; then :mod:`panopticond.shared.rdap.contacts` reads
 them. Every malformation seen in the wild costs the property it sits in, not the answer.
 """
 
@@ -17,7 +17,7 @@ import msgspec
 
 from panopticond.shared.errors import FetchError
 from panopticond.shared.http import Http
-from panopticond.shared.rdap_contacts import ENTITIES, RdapContact, contacts_of, jcard_text, jscontact, roles_of
+from panopticond.shared.rdap.contacts import ENTITIES, RdapContact, contacts_of, jcard_text, jscontact, roles_of
 
 __all__ = [
     "RdapContact", "RdapDomain", "RdapProblem", "fetch_domain", "nesting", "parse_domain", "parse_time", "plain",

@@ -1,7 +1,7 @@
 """RDAP network objects (RFC 9082 section 3.1.1, RFC 9083 section 5.4): who answers for abuse at an address.
 
 arke's hoster rung asks for them, anonymously: no credential of anybody's ever goes along. Read as tolerantly and as
-warily as domain objects (:mod:`panopticond.shared.rdap`); of the contacts only those of role ``abuse`` are read.
+warily as domain objects (:mod:`panopticond.shared.rdap.domain`); of the contacts only those of role ``abuse`` are read.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import trio
 
 from panopticond.shared.errors import FetchError
 from panopticond.shared.http import Http
-from panopticond.shared.rdap import BODY_BYTES, NESTING, REDIRECTS, RdapProblem, nesting, plain, status_problem
-from panopticond.shared.rdap_contacts import RdapContact, contacts_of
-from panopticond.shared.rdap_services import Services
+from panopticond.shared.rdap.contacts import RdapContact, contacts_of
+from panopticond.shared.rdap.domain import BODY_BYTES, NESTING, REDIRECTS, RdapProblem, nesting, plain, status_problem
+from panopticond.shared.rdap.services import Services
 
 WIDEST = {4: 8, 6: 16}
 """Shortest prefix, by version, of a network that somebody holds: what is wider is a registry's own block."""

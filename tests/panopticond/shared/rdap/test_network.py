@@ -10,11 +10,11 @@ import pytest
 import trio
 
 from panopticond.shared.http import Http
-from panopticond.shared.rdap import RdapContact, RdapProblem
-from panopticond.shared.rdap_network import RdapNetwork, fetch_network, parse_network
-from panopticond.shared.rdap_services import Services, services_of
-from tests.panopticond.shared.test_rdap import email, entity
-from tests.panopticond.shared.test_rdap_services import registry
+from panopticond.shared.rdap.domain import RdapContact, RdapProblem
+from panopticond.shared.rdap.network import RdapNetwork, fetch_network, parse_network
+from panopticond.shared.rdap.services import Services, services_of
+from tests.panopticond.shared.rdap.test_domain import email, entity
+from tests.panopticond.shared.rdap.test_services import registry
 from tests.panopticond.webservers import answer, listen, site
 
 HTTP = Http("panopticon-test/1")

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from panopticond.shared.http import Http
-from panopticond.shared.rdap import RdapContact, RdapDomain, RdapProblem, fetch_domain, parse_domain, parse_time
+from panopticond.shared.rdap.domain import RdapContact, RdapDomain, RdapProblem, fetch_domain, parse_domain, parse_time
 from tests.panopticond.webservers import answer, listen, site
 
 HTTP = Http("panopticon-test/1")

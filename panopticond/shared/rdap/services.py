@@ -1,6 +1,6 @@
 """Which RDAP service answers for an address: IANA's bootstrap registries for IPv4 and IPv6 (RFC 9224 section 5).
 
-Read by arke's hoster rung, from files of the operator's or from their URLs; :mod:`panopticond.shared.rdap_network` asks
+Read by arke's hoster rung, from files of the operator's or from their URLs; :mod:`panopticond.shared.rdap.network` asks
 what is found here. A registry may send a question on to another (RFC 7480 section 5.2), so the services named in the
 registries are also all that a redirect may lead to.
 """

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from panopticond.shared.http import Http
-from panopticond.shared.rdap_services import Services, load_services, services_of
+from panopticond.shared.rdap.services import Services, load_services, services_of
 from tests.panopticond.webservers import answer, listen, site
 
 HTTP = Http("panopticon-test/1")
