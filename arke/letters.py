@@ -20,7 +20,7 @@ import trio
 from arke.cases.ledger import Ledger, QueueEntry
 from arke.config import Config
 from arke.effects import Effects, effects, told
-from arke.mail import outbox
+from arke.mail import rows
 from arke.model import Case, Notice
 from arke.report import NO_CONTACT, REVIEW, replace_file
 from panopticond.shared.clock import rfc3339
@@ -193,6 +193,6 @@ async def _mail_once(config: Config, ledger: Ledger, kind: str, period: str, tex
     def write(connection: Any) -> None:
         if connection.execute("SELECT 1 FROM mailed WHERE kind = ? AND period = ?", (kind, period)).fetchone() is None:
             connection.execute("INSERT INTO mailed VALUES (?, ?)", (kind, period))
-            outbox.enqueue(connection, notice, now)
+            rows.enqueue(connection, notice, now)
 
     await ledger.run(write)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apsw
 
-from arke.mail import outbox
+from arke.mail import rows
 from panopticond.shared.backup import pack_beside
 from panopticond.shared.errors import StoreError
 
@@ -67,9 +67,9 @@ def migrate(connection: apsw.Connection, ledger: Path, key: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         if refuse_newer(connection) < SCHEMA_VERSION:  # nobody else was faster
-            for schema in (SCHEMA, outbox.SCHEMA):
+            for schema in (SCHEMA, rows.SCHEMA):
                 connection.execute(schema).fetchall()
-            outbox.migrate(connection)
+            rows.migrate(connection)
             connection.pragma("user_version", SCHEMA_VERSION)
         connection.execute("COMMIT")
     except BaseException:

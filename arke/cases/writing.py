@@ -19,7 +19,7 @@ from arke.cases.ledger import Ledger, write_intents
 from arke.cases.outcome import Checked, intents_of, write_draft
 from arke.cases.parties import occasion, template_for
 from arke.config import Config
-from arke.mail import outbox
+from arke.mail import rows
 from arke.mail.notice import Letterhead, Sending, compose
 from arke.mail.template import Templates
 from arke.model import Contact, Notice
@@ -66,7 +66,7 @@ class Writer:
         intents = intents_of(group, contact, notice, self._ledger.party(contact.address), now)
 
         def write(connection: apsw.Connection) -> None:
-            outbox.enqueue(connection, notice, now)
+            rows.enqueue(connection, notice, now)
             write_intents(connection, intents)
 
         await self._ledger.run(write)

@@ -27,7 +27,7 @@ _TOKEN = re.compile(r"\bbounce\+([a-z2-7]{26})@", re.IGNORECASE)
 
 
 class Bounce(msgspec.Struct, frozen=True):
-    """What a bounce says: ``digest`` names the notice (:func:`arke.mail.outbox.digest_of`)."""
+    """What a bounce says: ``digest`` names the notice (:func:`arke.mail.rows.digest_of`)."""
 
     digest: str
     action: Action

@@ -18,13 +18,14 @@ import apsw
 import msgspec
 import trio
 
+from arke.mail import rows
 from arke.mail.assemble import without_attachments
+from arke.mail.rows import Queued, State
 from arke.mail.smtp import Reply
 from arke.model import Notice
 from panopticond.shared.clock import Clock, parse_rfc3339, rfc3339
 
 T = TypeVar("T")
-State = Literal["queued", "sending", "retry", "unknown", "accepted", "failed", "withdrawn", "bounced"]
 DUE_STATES = ("queued", "sending", "retry", "unknown")
 BACKOFF_MINUTES = (5, 15, 30, 60, 120, 240)  # policy time; the first is what greylisting servers ask for
 GIVE_UP_AFTER = dt.timedelta(hours=48)
@@ -32,33 +33,6 @@ RECHECK_AFTER = dt.timedelta(hours=1)  # design section 9: a look within the hou
 REPLY_LIMIT = 200
 NO_SERVER = frozenset({"connect", "tls", "auth"})
 """Phases that say nothing of a mail: every other one would fail as well."""
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS outbox (
-  seq INTEGER PRIMARY KEY,
-  message_id TEXT NOT NULL UNIQUE,
-  digest TEXT NOT NULL,
-  case_ids TEXT NOT NULL,
-  template TEXT NOT NULL,
-  rung INTEGER NOT NULL,
-  role TEXT NOT NULL,
-  recipient TEXT,
-  envelope_sender TEXT,
-  message BLOB,
-  state TEXT NOT NULL,
-  attempts INTEGER NOT NULL DEFAULT 0,
-  plain INTEGER NOT NULL DEFAULT 0,
-  queued_at TEXT NOT NULL,
-  checked_at TEXT NOT NULL,
-  due_at TEXT NOT NULL,
-  first_at TEXT,
-  settled_at TEXT,
-  reply_code INTEGER,
-  reply_text TEXT
-) STRICT;
-CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due_at, seq) WHERE recipient IS NOT NULL;
-CREATE INDEX IF NOT EXISTS outbox_digest ON outbox (digest);
-"""
 
 
 class Run(Protocol):
@@ -95,45 +69,6 @@ Withdrawn = Callable[[apsw.Connection, tuple[str, ...]], None]
 """Told of the cases of a notice that was withdrawn, inside the transaction that settles it."""
 
 
-def enqueue(connection: apsw.Connection, notice: Notice, now: dt.datetime) -> bool:
-    """Write the intent inside the caller's transaction; False when this Message-ID is known, whatever its state."""
-    known = connection.execute("SELECT 1 FROM outbox WHERE message_id = ?", (notice.message_id,)).fetchone()
-    if known is not None:
-        return False
-    at = rfc3339(now)
-    connection.execute(
-        "INSERT INTO outbox (message_id, digest, case_ids, template, rung, role, recipient, envelope_sender, message,"
-        " state, queued_at, checked_at, due_at) VALUES (?,?,?,?,?,?,?,?,?,'queued',?,?,?)",
-        (
-            notice.message_id,
-            digest_of(notice.message_id),
-            json.dumps(notice.case_ids),
-            notice.template,
-            notice.rung,
-            notice.role,
-            notice.recipient,
-            notice.envelope_sender,
-            notice.message,
-            at,
-            at,
-            at,
-        ),
-    )
-    return True
-
-
-def migrate(connection: apsw.Connection) -> None:
-    """Add what the table of an older ledger lacks."""
-    if "first_at" not in {str(row[1]) for row in connection.execute("PRAGMA table_info(outbox)")}:
-        connection.execute("ALTER TABLE outbox ADD COLUMN first_at TEXT")
-
-
-def digest_of(message_id: str) -> str:
-    """The part of a Message-ID that its VERP token repeats."""
-    match = re.search(r"\.([0-9a-f]{20})@", message_id)
-    return match[1] if match else message_id
-
-
 class Outbox:
     """The queue of notices; one instance a process, its rows in the ledger's database."""
 
@@ -154,13 +89,13 @@ class Outbox:
         return await self._run(free)
 
     async def put(self, notice: Notice, now: dt.datetime) -> bool:
-        """Write the intent as its own transaction; see :func:`enqueue`."""
-        return await self._run(lambda connection: enqueue(connection, notice, now))
+        """Write the intent as its own transaction; see :func:`arke.mail.rows.enqueue`."""
+        return await self._run(lambda connection: rows.enqueue(connection, notice, now))
 
     async def states(self, case_id: str | None = None) -> list[Sent]:
         """Every row (of a case), oldest first, as it stands."""
-        rows = await self._run(lambda connection: connection.execute(_SELECT_SENT).fetchall())
-        found = [_sent(row) for row in rows]
+        told = await self._run(lambda connection: connection.execute(_SELECT_SENT).fetchall())
+        found = [_sent(row) for row in told]
         return [sent for sent in found if case_id is None or case_id in sent.case_ids]
 
     async def withdraw(self, message_id: str, now: dt.datetime, reason: str) -> bool:
@@ -178,7 +113,7 @@ class Outbox:
             row = connection.execute("SELECT message_id FROM outbox WHERE digest = ?", (digest,)).fetchone()
             if row is None:
                 return None
-            _settle(connection, str(row[0]), "bounced", now, Reply(0, f"bounced {status}", "bounce"), again=True)
+            rows.settle(connection, str(row[0]), "bounced", now, Reply(0, f"bounced {status}", "bounce"), again=True)
             return str(row[0])
 
         return await self._run(mark)
@@ -211,10 +146,9 @@ class Outbox:
         done: list[Sent] = []
         after = 0
         while len(done) < limit:
-            row = await self._run(lambda connection, after=after: _next(connection, clock.now(), after))  # type: ignore[misc]
-            if row is None:
+            queued = await self._run(lambda connection, after=after: rows.next_due(connection, clock.now(), after))  # type: ignore[misc]
+            if queued is None:
                 break
-            queued = _queued(row)
             after = queued.seq
             standing = await self._stands(queued, clock, stands, look)
             if standing == "withdraw":
@@ -222,7 +156,7 @@ class Outbox:
                 done.append(await self._record(queued, "withdrawn", clock.now(), reply))
             # A claim undone by a power cut leaves the row due, as it was: no need to wait for the disk.
             if standing != "go" or not await self._run(
-                lambda connection, q=queued: _claim(connection, q.notice.message_id, clock.now()),  # type: ignore[misc]
+                lambda connection, q=queued: rows.claim(connection, q.notice.message_id, clock.now()),  # type: ignore[misc]
                 durable=False,
             ):
                 continue
@@ -239,7 +173,7 @@ class Outbox:
         if standing == "go" and look is not None and clock.now() - queued.checked_at > RECHECK_AFTER:
             if not await look(queued.notice):
                 return "withdraw"
-            await self._run(lambda connection: _checked(connection, queued, clock.now()))
+            await self._run(lambda connection: rows.checked(connection, queued, clock.now()))
         return standing
 
     def _withdraw(self, connection: apsw.Connection, message_id: str, now: dt.datetime, reply: Reply) -> bool:
@@ -249,7 +183,7 @@ class Outbox:
         ).fetchone()
         if row is None:
             return False
-        _settle(connection, message_id, "withdrawn", now, reply)
+        rows.settle(connection, message_id, "withdrawn", now, reply)
         if self._withdrawn is not None:
             self._withdrawn(connection, tuple(json.loads(str(row[0]))))
         return True
@@ -260,7 +194,7 @@ class Outbox:
         refused = reply.code >= 500 and reply.phase == "data"
         if refused and any(word in f" {reply.text}" for word in (" 5.7.", " 5.3.4")) and not queued.plain:
             plain = msgspec.structs.replace(queued.notice, message=without_attachments(queued.notice.message))
-            await self._run(lambda connection: _plain(connection, plain))
+            await self._run(lambda connection: rows.plain(connection, plain))
             reply = await send(plain)
         return reply
 
@@ -271,28 +205,15 @@ class Outbox:
         with trio.CancelScope(shield=True):
             if state in DUE_STATES:
                 due = now + dt.timedelta(minutes=BACKOFF_MINUTES[min(queued.attempts, len(BACKOFF_MINUTES) - 1)])
-                await self._run(lambda connection: _again(connection, notice.message_id, state, due, scrubbed))
+                await self._run(lambda connection: rows.again(connection, notice.message_id, state, due, scrubbed))
             elif state == "withdrawn":
                 await self._run(lambda connection: self._withdraw(connection, notice.message_id, now, scrubbed))
             else:
-                await self._run(lambda connection: _settle(connection, notice.message_id, state, now, scrubbed))
+                await self._run(lambda connection: rows.settle(connection, notice.message_id, state, now, scrubbed))
         return Sent(
             notice.message_id, notice.case_ids, notice.template, notice.rung, notice.role, state, now, reply.code,
             scrubbed.text, queued.attempts + 1, reply.phase not in NO_SERVER and reply.code != 421,
         )  # fmt: skip
-
-
-class Queued(msgspec.Struct, frozen=True):
-    """A row on its way out."""
-
-    notice: Notice
-    attempts: int
-    plain: bool
-    queued_at: dt.datetime
-    checked_at: dt.datetime
-    seq: int
-    first_at: dt.datetime | None
-    """When it was first tried; None before that."""
 
 
 def scrub(text: str) -> str:
@@ -329,66 +250,3 @@ def _sent(row: tuple[Any, ...]) -> Sent:
         str(row[0]), tuple(json.loads(row[1])), str(row[2]), int(row[3]), str(row[4]), cast("State", row[5]),
         parse_rfc3339(str(row[6])), int(row[7]), str(row[8]), int(row[9]),
     )  # fmt: skip
-
-
-def _next(connection: apsw.Connection, now: dt.datetime, after: int) -> tuple[Any, ...] | None:
-    """The first due row this pass has not tried yet and nobody is sending."""
-    rows = connection.execute(
-        "SELECT message_id, case_ids, template, rung, role, recipient, envelope_sender, message, attempts, plain,"
-        " queued_at, checked_at, seq, first_at FROM outbox WHERE recipient IS NOT NULL AND due_at <= ?"
-        " AND state <> 'sending' AND seq > ? ORDER BY seq LIMIT 1",
-        (rfc3339(now), after),
-    )
-    return rows.fetchone()
-
-
-def _queued(row: tuple[Any, ...]) -> Queued:
-    return Queued(
-        Notice(
-            str(row[0]), tuple(json.loads(row[1])), row[2], int(row[3]), row[4], str(row[5]), str(row[6]), bytes(row[7])
-        ),
-        int(row[8]), bool(row[9]), parse_rfc3339(str(row[10])), parse_rfc3339(str(row[11])), int(row[12]),
-        parse_rfc3339(str(row[13])) if row[13] else None,
-    )  # fmt: skip
-
-
-def _claim(connection: apsw.Connection, message_id: str, now: dt.datetime) -> bool:
-    """Mark a row as being sent; False when it was settled meanwhile, or another sender has it."""
-    connection.execute(
-        "UPDATE outbox SET state = 'sending', first_at = coalesce(first_at, ?)"
-        " WHERE message_id = ? AND state <> 'sending' AND recipient IS NOT NULL",
-        (rfc3339(now), message_id),
-    )
-    return connection.changes() > 0
-
-
-def _checked(connection: apsw.Connection, queued: Queued, now: dt.datetime) -> None:
-    connection.execute(
-        "UPDATE outbox SET checked_at = ? WHERE message_id = ?", (rfc3339(now), queued.notice.message_id)
-    )
-
-
-def _plain(connection: apsw.Connection, notice: Notice) -> None:
-    connection.execute(
-        "UPDATE outbox SET plain = 1, message = ? WHERE message_id = ?", (notice.message, notice.message_id)
-    )
-
-
-def _again(connection: apsw.Connection, message_id: str, state: State, due: dt.datetime, reply: Reply) -> None:
-    connection.execute(
-        "UPDATE outbox SET state = ?, attempts = attempts + 1, due_at = ?, reply_code = ?, reply_text = ?"
-        " WHERE message_id = ? AND recipient IS NOT NULL",
-        (state, rfc3339(due), reply.code, reply.text, message_id),
-    )
-
-
-def _settle(
-    connection: apsw.Connection, message_id: str, state: State, now: dt.datetime, reply: Reply, *, again: bool = False
-) -> None:
-    """The row is done: the address, the envelope and the body are erased."""
-    connection.execute(
-        "UPDATE outbox SET state = ?, attempts = attempts + 1, settled_at = ?, reply_code = ?, reply_text = ?,"
-        " recipient = NULL, envelope_sender = NULL, message = NULL"
-        " WHERE message_id = ? AND (? OR recipient IS NOT NULL)",
-        (state, rfc3339(now), reply.code, reply.text, message_id, again),
-    )

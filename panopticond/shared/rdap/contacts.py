@@ -1,7 +1,7 @@
 """The contacts inside an RDAP domain object: jCard (RFC 7095), JSContact (RFC 9553), redaction (RFC 9537). Pure.
 
-Only arke, with the registry's credentials, asks for them (``fetch_domain``). A contact is an address or the reason there
-is none; a placeholder or a redacted address is not an address.
+Only arke, with the registry's credentials, asks for them (``fetch_domain``). A contact is an address or the reason
+there is none; a placeholder or a redacted address is not an address.
 """
 
 from __future__ import annotations

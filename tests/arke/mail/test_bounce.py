@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from arke.mail.assemble import envelope_token
 from arke.mail.bounce import Bounce, NotABounce, check_token, parse
-from arke.mail.outbox import digest_of
+from arke.mail.rows import digest_of
 from tests.arke.mail.cases import KEY, compose
 
 DSN = """From: MAILER-DAEMON@mx.test

@@ -10,7 +10,8 @@ import apsw
 import pytest
 import trio
 
-from arke.mail.outbox import SCHEMA, Outbox, Standing, digest_of, scrub
+from arke.mail.outbox import Outbox, Standing, scrub
+from arke.mail.rows import SCHEMA, digest_of
 from arke.mail.smtp import Reply
 from arke.model import Notice
 from panopticond.shared.clock import Clock
