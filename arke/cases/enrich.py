@@ -36,7 +36,7 @@ _AGAIN = frozenset({"rate-limited", "server-error", "unreachable", "timeout", "t
 _NO_ANSWER = ("not-json", "other-object", "too-large", "too-deep", "unexpected-status")  # a web page, a loop ...
 TRANSIENT = frozenset(f"rdap-{word}" for word in (*_AGAIN, *_NO_ANSWER, "unauthorised", "refused", "redirect-refused"))
 """Problems that say nothing of the domain: the case stays due and is tried again."""
-_ROLES = frozenset(get_args(Role)) - {"manager"}
+_ROLES = frozenset(get_args(Role)) - {"manager", "hoster"}
 _NO_ADDRESS_WORDS = ("redacted", "please query", "data protected", "not disclosed", "withheld for privacy")
 _NO_ADDRESS_LABELS = frozenset({"example", "invalid", "localhost", "redacted", "placeholder"})
 

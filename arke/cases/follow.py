@@ -166,7 +166,7 @@ class Follower:
         return False
 
     async def _remember(self, outcomes: Sequence[Outcome], serial: int) -> None:
-        for outcome in outcomes:
+        for outcome in sorted(outcomes, key=lambda outcome: outcome.what == "waiting"):  # what is still due counts
             case, now = outcome.case, self._clock.now()
             if outcome.what == "waiting":
                 self._retry_at[case.id] = serial, now + RETRY_AFTER

@@ -76,10 +76,14 @@ class Hosters:
         self._loaded_at = 0.0
 
     async def of(self, hosts: Iterable[str]) -> Hosting:
-        """The hosters of these hosts now, an abuse desk once with all its hosts."""
-        places, problem, waits = await self._places(sorted(set(hosts))[:HOSTS])
+        """The hosters of these hosts now, an abuse desk once with all its hosts; what is left out is said."""
+        wanted = sorted(set(hosts))
+        places, problem, waits = await self._places(wanted[:HOSTS])
+        addresses = list(dict.fromkeys(place.address for place in places))
+        if len(wanted) > HOSTS or len(addresses) > ADDRESSES:
+            problem = problem or "hoster-too-many"
         found: dict[str, tuple[str, list[Place]]] = {}
-        for address in list(dict.fromkeys(place.address for place in places))[:ADDRESSES]:
+        for address in addresses[:ADDRESSES]:
             answer = await self._network(address)
             desk, reason = (None, answer.reason) if isinstance(answer, RdapProblem) else abuse_desk(answer, self._own)
             if desk is not None:

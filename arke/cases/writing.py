@@ -28,6 +28,9 @@ from panopticond.shared.settings import seconds
 
 log = logging.getLogger(__name__)
 
+_NOT_HOLDERS = frozenset({"registrar", "hoster"})
+"""Templates of notices to others than the contacts of the name, of whom a later notice says when they were told."""
+
 
 class Writer:
     """Writes notices; ``drafts`` set means that they are files there instead of mails to be sent."""
@@ -78,7 +81,8 @@ class Writer:
         step = msgspec.structs.replace(first.plan.step, template=template_for(first.plan.step, contact.role))
         unchecked = next((item.recheck for item in group if item.recheck.decision != "go"), first.recheck)
         told = first.plan.history.told if len(group) == 1 else ()
-        accepted = [item.accepted for item in told if item.accepted and item.opening == first.case.opening]
+        holders = (item for item in told if item.opening == first.case.opening and item.template not in _NOT_HOLDERS)
+        accepted = [item.accepted for item in holders if item.accepted]
         letterhead = Letterhead(
             sender=config.smtp.sender if config.smtp else config.manager_of(tld),
             organisation=config.organisation or f".{tld} registry",

@@ -27,6 +27,7 @@ ATTACHMENT_LIMIT = 50  # reports attached to one mail
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _UTF8_ADDRESS = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*")
 _ATTACHED = re.compile(r"JSON\b.*\(XARF\s+\S+\s+4\)", re.DOTALL)
+_INDENTED = re.compile(r"^ ", re.MULTILINE)
 _HOST = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _POLICY = email.policy.SMTP
 _UTF8_POLICY = email.policy.SMTPUTF8
@@ -84,8 +85,8 @@ def envelope_token(digest: str, key: bytes) -> str:
 def without_attachments(message: bytes) -> bytes:
     """The same mail (same Message-ID) with its text alone: for a server that refused the content (5.7.x).
 
-    The paragraph about the attachments goes with them: in every language it is the one that names their format, in
-    words that no URI can hold, since they are several.
+    The paragraph about the attachments goes with them: in every language it is the one that names their format, and
+    not indented as what a page says of itself is, which a stranger words.
     """
     parsed = message_from_bytes(message, policy=_POLICY)
     text = parsed.get_body(("plain",)) if isinstance(parsed, EmailMessage) else None
@@ -96,7 +97,7 @@ def without_attachments(message: bytes) -> bytes:
         if name.lower() not in {"content-type", "content-transfer-encoding", "mime-version"}:
             plain[name] = str(value)
     paragraphs = str(text.get_content()).replace("\r\n", "\n").split("\n\n")
-    left = "\n\n".join(paragraph for paragraph in paragraphs if not _ATTACHED.search(paragraph))
+    left = "\n\n".join(text for text in paragraphs if _INDENTED.search(text) or not _ATTACHED.search(text))
     plain.set_content(left, charset="utf-8", cte="quoted-printable")
     return plain.as_bytes()
 

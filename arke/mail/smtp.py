@@ -88,7 +88,7 @@ class Mailer:
                 at_once = dialogue.at_once = self._at_once
                 reply = await self._deliver(dialogue, notice)
                 dead = kept is not None and reply.phase == "mail" and reply.code in {0, 421}
-                misunderstood = at_once and not dialogue.at_once and reply.phase == "data"
+                misunderstood = at_once and not dialogue.at_once and reply.phase == "data" and reply.code > 0
                 if not dead and not misunderstood:
                     return reply
         finally:

@@ -149,6 +149,40 @@ async def test_a_hoster_that_is_never_known_does_not_hold_up_the_registrar(room:
     assert await room.told() == [("a@isp.zz", "new"), ("desk@reg.zz", "registrar")]
 
 
+async def test_a_hoster_passed_over_is_asked_again_though_the_registrar_was_told(room: Hosted) -> None:
+    """The pass in which another rung went before it settles nothing: a quarter of an hour later it is looked up."""
+    room.book.known["bad"] = Contacts(
+        "bad.zz", (Contact("registrant", "a@isp.zz", "rdap"), Contact("abuse", "desk@reg.zz", "rdap"))
+    )
+    room.networks.waits = "hoster-timeout"
+    room.set(first=("registrant", "hoster"), approve_later_rungs=False)
+    await room.through()
+    await room.deliver()
+    room.clock.at = NOW + dt.timedelta(hours=25)
+    await room.through(serial=2)
+    room.networks.waits, room.networks.desks = "", {"bad.zz": "desk@one.zz"}
+    assert await room.through(serial=2) == {}
+    room.clock.at += dt.timedelta(minutes=16)
+    assert await room.through(serial=2) == {"bad.zz": ("sent", "because")}
+    assert await room.told() == [("a@isp.zz", "new"), ("desk@reg.zz", "registrar"), ("desk@one.zz", "hoster")]
+
+
+async def test_who_was_told_before_is_said_of_the_contacts_alone(room: Hosted) -> None:
+    """Where the hoster alone was told the registrar is not made to believe that the name's contacts were."""
+    holder = Contact("registrant", "a@isp.zz", "rdap")
+    room.book.known["bad"] = Contacts("bad.zz", (Contact("abuse", "desk@reg.zz", "rdap"),), "redacted")
+    room.book.known["own"] = Contacts("own.zz", (holder, Contact("abuse", "desk@other.zz", "rdap")))
+    room.networks.desks = {"bad.zz": "desk@one.zz", "own.zz": "desk@one.zz"}
+    room.set(first=("registrant", "hoster"), approve_later_rungs=False)
+    await room.through("bad", "own")
+    await room.deliver()
+    room.clock.at = NOW + dt.timedelta(hours=25)
+    await room.through("bad", "own", serial=2)
+    await room.deliver()
+    assert "were told on" not in text_of(room, "desk@reg.zz")
+    assert "were told on" in text_of(room, "desk@other.zz")
+
+
 async def test_a_new_snapshot_waits_for_no_hoster(room: Hosted) -> None:
     """What waits a quarter of an hour for a look-up is taken up at once when a snapshot says more: here, that it is over."""
     room.networks.waits = "hoster-timeout"

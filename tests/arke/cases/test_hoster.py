@@ -78,6 +78,7 @@ class Room:
             [["203.0.113.0/24"], [f"http://127.0.0.1:{port}/net/"]],
             [["198.51.100.0/24"], [f"http://127.0.0.1:{port}/ill/"]],
         ]
+        self.addresses = dict(ADDRESSES)
         self.file = root / "ipv4.json"
         self.file.write_text(json.dumps({"services": services}))
         self.hosters = self.made()
@@ -87,7 +88,7 @@ class Room:
         return Hosters(Http("x"), settings, Still(), resolve=self._resolve, guard=Guard(), own=own)
 
     async def _resolve(self, host: str) -> tuple[str, ...] | None:
-        return ADDRESSES[host]
+        return self.addresses[host]
 
     async def of(self, *names: str) -> Hosting:
         return await self.hosters.of(f"{name}.bad.zz" for name in names)
@@ -177,12 +178,16 @@ async def test_without_registries_nobody_is_asked_and_the_hoster_stays_due(room:
 
 
 async def test_a_case_asks_about_a_few_addresses_at_most(room: Room, registry: Registry) -> None:
-    """However many hosts it has, and wherever they are."""
-    names = [f"h{at}" for at in range(30)]
-    ADDRESSES.update({f"{name}.bad.zz": (f"203.0.113.{100 + at}",) for at, name in enumerate(names)})
+    """However many hosts it has, and wherever they are; that some were left out is said."""
+    names = [f"h{at:02}" for at in range(30)]
+    room.addresses |= {f"{name}.bad.zz": (f"203.0.113.{100 + at % 5}",) for at, name in enumerate(names)}
     found = await room.of(*names)
     assert len(registry.asked) == 4
-    assert len(found.contacts[0].places) == 4
+    assert (len(found.contacts[0].places), found.problem) == (16, "hoster-too-many")
+    assert (await room.of(*names[:4])).problem == ""
+    room.addresses |= {f"{name}.bad.zz": ("203.0.113.7",) for name in names}
+    assert (await room.of(*names[:21])).problem == "hoster-too-many"
+    assert (await room.of(*names[:20])).problem == ""
 
 
 def test_one_address_stands_for_a_host() -> None:

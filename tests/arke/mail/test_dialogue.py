@@ -122,6 +122,17 @@ async def test_a_server_that_takes_no_message(server: Server, nursery: trio.Nurs
     assert (reply.code, reply.phase) == (0, "data")
 
 
+@pytest.mark.parametrize("features", [[], ["PIPELINING"], ["PIPELINING", "CHUNKING"]])
+async def test_silence_is_one_attempt(server: Server, nursery: trio.Nursery, features: list[str]) -> None:
+    """A server that answers nothing to DATA or BDAT is left at that: only who knows no BDAT is asked again at once."""
+    server.features += features
+    server.hang |= {"DATA", "BDAT"}
+    async with Mailer(await settings(server, nursery, timeout="50ms")) as mailer:
+        reply = await mailer.send(compose())
+    assert (reply.code, reply.phase) == (0, "unknown" if "CHUNKING" in features else "data")
+    assert server.sessions == 1
+
+
 async def test_the_whole_mail_is_one_write(chunking: Server, nursery: trio.Nursery) -> None:
     """Where CHUNKING is offered too a server that answers nothing before BDAT gets all of it, byte for byte."""
     chunking.group_only = True

@@ -3,13 +3,14 @@ import json
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
+import msgspec
 import pytest
 
 from arke.mail import notice
 from arke.mail.defang import refang
 from arke.mail.template import SHIPPED_LANGUAGES
 from arke.model import Contact, Notice, Place, Recheck
-from tests.arke.mail.cases import NOW, case, compose, contact, indicator
+from tests.arke.mail.cases import NOW, SIGHT, case, compose, contact, indicator
 
 
 def parsed(made: Notice) -> EmailMessage:
@@ -175,6 +176,16 @@ def test_without_attachments_keeps_the_message_id(language: str) -> None:
     full, left = (body_of(each).replace("\r\n", "\n").split("\n\n") for each in (made, msg))
     assert [text for text in full if text not in left] == [text for text in full if "XARF" in text]
     assert len(left) == len(full) - 1
+
+
+def test_without_attachments_leaves_what_a_page_says_of_itself() -> None:
+    """A page that calls itself what the paragraph of the attachments is known by takes no URI out of the mail."""
+    seen = msgspec.structs.replace(SIGHT, title="JSON files (XARF version 4)")
+    made = compose(case(indicators=(indicator("http://e1.zz/x", evidence=(seen,)),)))
+    left = body_of(Notice("", (), "new", 1, "registrant", "", "", notice.without_attachments(made.message)))
+    assert "page title: JSON files (XARF version 4)" in left
+    assert "hxxp://e1[.]zz/x" in left
+    assert "The attached JSON" not in left
 
 
 def test_digest_names_every_case() -> None:
