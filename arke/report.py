@@ -26,6 +26,7 @@ NO_CONTACT = "no-contact.csv"
 REVIEW = "review.csv"
 NO_CONTACT_WORDS = frozenset({"no-contact", "suppressed"})
 _TOLD = frozenset({"sent", "told", "draft", "hold"})
+_LACKING = ("hoster-", "holder-")
 _TRANSIENT = enrich.TRANSIENT | hoster.TRANSIENT
 
 
@@ -95,9 +96,9 @@ def replace_file(path: Path, text: str) -> None:
 
 
 def untold(what: str, reason: str) -> str:
-    """Why somebody could not be told, by how a pass ended; a hoster also where the domain's contacts were (pure)."""
+    """Why somebody could not be told, by how a pass ended; also where others were: a hoster, or the holders (pure)."""
     if what in NO_CONTACT_WORDS or (what == "waiting" and reason in _TRANSIENT):
         return reason
     if what not in _TOLD:
         return ""
-    return " ".join(word for word in reason.split() if word.startswith("hoster-") and word != "hoster-rung")
+    return " ".join(word for word in reason.split() if word.startswith(_LACKING) and word != "hoster-rung")

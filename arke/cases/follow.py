@@ -222,7 +222,7 @@ class Follower:
                 return
             complete[plan.case.id] = checked
             what = self._done_word if plan.case.id in told_now else "told"
-            reason = f"{checked.recheck.reason} {plan.hoster_problem}".strip()
+            reason = f"{checked.recheck.reason} {plan.lacks}".strip()
             outcomes.append(Outcome(plan.case, what, reason))
             if plan.hoster_waits:
                 outcomes.append(Outcome(plan.case, "waiting", plan.hoster_waits))

@@ -45,8 +45,8 @@ class Planned(msgspec.Struct, frozen=True):
     step: Step
     history: History
     contacts: tuple[Contact, ...]
-    hoster_problem: str = ""
-    """Why a host's network has nobody to be told."""
+    lacks: str = ""
+    """Who else could not be told and why, in words: a host's network, the holders where the hoster alone is told."""
     hoster_waits: str = ""
     """Why a host's network could not be known now: its part of the step stays due."""
 

@@ -109,7 +109,10 @@ class Planner:
             allowed = [contact for contact in contacts if not never(contact)]
             if problem := parties(case, step, allowed, history.told, party)[1]:
                 return Outcome(case, "no-contact", problem)
-        return Planned(matched, case, step, history, kept, hosting.problem, hosting.waits)
+        lacks, others = hosting.problem, set(step.roles) - {HOSTER}
+        if HOSTER in step.roles and others and not any(contact.role in others for contact in contacts):
+            lacks = f"holder-{found.problem or 'no-address'} {lacks}".strip()
+        return Planned(matched, case, step, history, kept, lacks, hosting.waits)
 
     async def _hosting(self, case: Case, step: Step, history: History) -> Hosting:
         """The hosters of what a notice would speak of, where they stand on this step."""

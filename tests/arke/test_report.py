@@ -47,6 +47,7 @@ def test_the_no_contact_list_names_domain_and_reason() -> None:
         ("sent", "live", ""),
         ("sent", "live hoster-redacted", "hoster-redacted"),
         ("told", "told hoster-not-found", "hoster-not-found"),
+        ("sent", "live holder-redacted", "holder-redacted"),
         ("no-contact", "hoster-no-abuse-contact", "hoster-no-abuse-contact"),
         ("waiting", "hoster-timeout", "hoster-timeout"),
         ("waiting", "ceiling-hour", ""),
