@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import signal
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -197,8 +201,23 @@ def _run(args: argparse.Namespace) -> None:
 
     config = checked(args.config)
     furnish(config)
-    with only_one(config):
+    with only_one(config), _ended_by_signals():
         trio.run(run, config)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT end with 0 until the daemon listens itself: it may wait long for its database before that.
+
+    At once, whatever hangs: as after ``kill -9``, a transaction under way is the database's to undo. A second signal
+    cuts the daemon's drain short so.
+    """
+    former = {number: signal.signal(number, lambda *_: os._exit(0)) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _check_config(args: argparse.Namespace) -> None:

@@ -237,6 +237,8 @@ class Fleet:
         self.hosts = await session.turn(partial(hosts.beat, host=self.number, figures=self.figures()))
         self._heard = trio.current_time()
         self._trouble = ""
+        if self._store.engine.trouble:  # whoever met it may have given up: on a quiet host nobody else asks for hours
+            self._new_day.set()
 
     async def _take_turns(self, session: Session) -> None:
         for name, turn in list(self._wanted.items()):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 import trio
 
 from panopticond.model import DomainRecord, Round, Scope, Verdict
@@ -184,10 +185,19 @@ class Leases(Window):
                 self._held[lease.indicator_id] = lease
                 if not again:
                     self.hold(lease.indicator_id, lease.due, lease.deadline, now)
+            self._renew_written(taken.leases)
         self.taken += len(taken.leases)
         if taken.leases:
             ring()
         return taken.next_due
+
+    def _renew_written(self, leases: Sequence[Lease]) -> None:
+        """What waits to be written counts under a lease that ran out and came back, its plan as it was."""
+        ours = {(lease.indicator_id, lease.due): lease for lease in leases}
+        for result in self._written:
+            old = result.finished.lease
+            lease = ours.get((old.indicator_id, old.due), old)
+            result.finished = msgspec.structs.replace(result.finished, lease=lease)
 
     async def _look(self) -> None:
         work = partial(plan.overdue, now=self._clock.now().timestamp(), limit=_OVERDUE_SHOWN)
@@ -239,6 +249,8 @@ class Leases(Window):
             if result in self._written:
                 self._written.remove(result)
         if result.refused is not None:
+            if isinstance(result.refused, LeaseLostError) and (again := self._held.pop(indicator_id, None)) is not None:
+                self._back.append((again, None))  # ours anew, maybe: what is forgotten here must stay in the plan
             raise result.refused
 
     async def _write_for_ever(self, tell: Callable[[str], None]) -> None:

@@ -115,7 +115,7 @@ def record(sql: Sql, finished: Sequence[Finished]) -> set[int]:
     for number in sorted(standing):
         one = by_id[number]
         history.record_round(sql, number, one.round, one.verdict, one.began)
-    kept = [by_id[number].domain for number in standing]
+    kept = [one.domain for one in sorted(finished, key=lambda one: one.round.at) if one.lease.indicator_id in standing]
     lookup.record_domains(sql, [domain for domain in kept if domain is not None])
     sql.change_each(
         "DELETE FROM plan WHERE indicator_id = ?1 AND EXISTS (SELECT 1 FROM indicator WHERE id = ?1 AND watched = 0)",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from panopticond.shared.control import ask
 from panopticond.shared.errors import ControlError
 from panopticond.shared.minisign import SecretKey
 from tests.integration.made import ended
+from tests.lab.real import free_port
 
 MINIMAL_TOML = """
 [[tld]]
@@ -94,6 +97,28 @@ async def test_panopticond_starts_answers_and_ends(tmp_path: Path) -> None:
             said = process.communicate()[1].decode()
         assert "Traceback" not in said
         assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_panopticond_that_waits_for_its_database_ends_too(tmp_path: Path, number: signal.Signals) -> None:
+    """With 0 and in time, without a word of ours about where it stood."""
+    (tmp_path / "panopticon.key").write_text(SecretKey.generate().file_text)
+    (tmp_path / "panopticon.key").chmod(0o600)
+    config = tmp_path / "panopticond.toml"
+    away = f'[store]\nurl = "postgresql://127.0.0.1:{free_port()}/panopticon"'
+    config.write_text(MINIMAL_TOML.format(root=tmp_path).replace("[store]", away))
+    process = start("panopticond", "run", "-c", str(config))
+    try:
+        assert process.stderr is not None
+        with trio.fail_after(30):
+            said = await trio.to_thread.run_sync(process.stderr.readline)
+        assert b"Connection refused; trying again" in said
+        process.send_signal(number)
+        assert await trio.to_thread.run_sync(process.wait, 10) == 0
+    finally:
+        process.kill()
+        rest = process.communicate()[1].decode()
+    assert "Traceback" not in rest
 
 
 async def test_arke_starts_answers_and_ends(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ from tests.panopticond.fleet.test_host import Listening, Work, nothing
 from tests.panopticond.store.test_methods import NOW, a_round, indicator, verdict
 from tests.panopticond.test_schedule import Judge, Probe, listing
 
-LEASE_SECONDS = 5.0
+LEASE_SECONDS = 60.0
+"""As it comes, and longer than any failover here takes on a busy machine: a lease that ran out is another test's."""
 RATE = 40.0
 CLOCK = Clock(dt.datetime.now(dt.UTC), 1.0)
 
@@ -150,7 +151,7 @@ async def hosts_at_work(pair: Pair, shared: Shared) -> AsyncIterator[tuple[Host,
         nursery.cancel_scope.cancel()
 
 
-async def until(held: Callable[[], bool], seconds: float = 15.0) -> None:
+async def until(held: Callable[[], bool], seconds: float = 30.0) -> None:
     with trio.fail_after(seconds):
         while not held():  # noqa: ASYNC110 - what is waited for lies in other tasks, threads and processes
             await trio.sleep(0.01)

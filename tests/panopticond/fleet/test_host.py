@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 import trio
+from psycopg import errors
 
 from panopticond.fleet.host import Fleet
 from panopticond.fleet.sharing import here
 from panopticond.shared.clock import Clock
 from panopticond.status.coverage import Coverage
+from panopticond.store import partitions
 from panopticond.store.interface import AwayError
 from panopticond.store.postgres import PostgresStore, open_postgres
+from panopticond.store.sql import Sql
 from tests import postgres
 from tests.panopticond.store.test_methods import indicator
 
@@ -118,6 +121,25 @@ async def test_a_beat_without_an_answer_is_told_before_it_is_given_up(mortal: po
             assert fleet.holding == {"feed f"}
         finally:
             await trio.to_thread.run_sync(mortal.thaw)
+        await until(lambda: not fleet.away())
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_fault_nobody_tried_again_is_not_told_for_ever(schema: str) -> None:
+    """Whoever met it was cancelled: on a quiet host the next beats find out that the database answers."""
+
+    def broken(_: Sql) -> None:
+        raise errors.DeadlockDetected("deadlock detected")
+
+    async with await open_postgres(schema) as store, trio.open_nursery() as nursery:
+        fleet = await host(nursery, store, Work())
+        with trio.fail_after(20):
+            while not await store.engine.read(partitions.days):  # noqa: ASYNC110 - what a host asks when it begins
+                await trio.sleep(0.01)
+        async with trio.open_nursery() as asking:
+            asking.start_soon(store.engine.transact, broken)
+            await until(fleet.away)
+            asking.cancel_scope.cancel()
         await until(lambda: not fleet.away())
         nursery.cancel_scope.cancel()
 

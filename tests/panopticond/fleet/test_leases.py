@@ -13,6 +13,7 @@ from panopticond.fleet.leases import LeasedStore, Leases
 from panopticond.schedule import Bell, Checked, Duty, probe_due
 from panopticond.shared.clock import Clock
 from panopticond.store import hosts, plan
+from panopticond.store.interface import AwayError
 from panopticond.store.postgres import PostgresStore, open_postgres
 from tests import postgres
 from tests.panopticond.store.test_methods import indicator
@@ -30,9 +31,12 @@ async def store(schema: str) -> Any:
 class Host:
     """One host's schedule over the shared plan, without sockets."""
 
-    def __init__(self, store: PostgresStore, clock: Clock, *, room: int = 8, lease: float = 5.0) -> None:
+    def __init__(
+        self, store: PostgresStore, clock: Clock, *, room: int = 8, lease: float = 5.0, planned: Any = None
+    ) -> None:
+        """``planned`` is a store that stands between the plan and its leases."""
         self.store, self.clock, self.probe = store, clock, Probe()
-        self.leases = Leases(86_400, 4, 300, store=store, clock=clock, room=room, lease_seconds=lease)
+        self.leases = Leases(86_400, 4, 300, store=planned or store, clock=clock, room=room, lease_seconds=lease)
         store.planner = self.leases.first_plan
         self.told: list[str] = []
         self.checked: list[Checked] = []
@@ -52,6 +56,20 @@ class Host:
         self.checked.append(checked)
         if self.after is not None:
             await self.after()
+
+
+class TakesNoRounds:
+    """A store whose plan can be taken from while its rounds cannot be written; its own engine to ``Leases``."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self.engine, self._real = self, store.engine
+        self.back = False
+        self.read = store.engine.read
+
+    async def transact(self, work: Any) -> Any:
+        if work.func is plan.record and not self.back:
+            raise AwayError("away")
+        return await self._real.transact(work)
 
 
 async def fill(store: PostgresStore, clock: Clock, count: int) -> list[int]:
@@ -96,11 +114,11 @@ async def test_a_host_that_dies_loses_its_checks_to_another(store: PostgresStore
     assert len(dead) == 3
     await nursery.start(host.run)
     await until(lambda: len(host.checked) >= 3)
-    nursery.cancel_scope.cancel()
     assert sorted(checked.before.subject.id for checked in host.checked[:3]) == ids
     round_, verdict = host.checked[0].round, host.checked[0].verdict
     late = [plan.Finished(lease, round_, verdict, None, 0.0, 0.0) for lease in dead]
     assert await store.engine.transact(partial(plan.record, finished=late)) == set()
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_result_whose_lease_is_lost_is_dropped_counted_and_stops_nothing(
@@ -117,11 +135,11 @@ async def test_a_result_whose_lease_is_lost_is_dropped_counted_and_stops_nothing
                                                        "indicator_id = ?", (ids[0],)))  # fmt: skip
     host.probe.gate.set()
     await until(lambda: host.leases.lost == 1 and bool(host.checked))
-    nursery.cancel_scope.cancel()
     assert [checked.before.subject.id for checked in host.checked] == [ids[1]]
     assert await store.rounds(ids[0]) == []
     fleet = Fleet(store, clock, ("probe",), host.leases)
     assert any("1 results of this host were dropped" in sentence for sentence in fleet.wrong())
+    nursery.cancel_scope.cancel()
 
 
 async def test_whoever_leaves_gives_back_what_it_had(store: PostgresStore) -> None:
@@ -176,3 +194,25 @@ async def test_finished_rounds_wait_for_a_database_that_is_away(mortal: postgres
     assert sorted(checked.before.subject.id for checked in host.checked) == ids
     assert len(host.probe.checked) == 4
     assert host.leases.lost == 0
+
+
+@pytest.mark.parametrize("moved", [False, True])
+async def test_a_lease_that_ran_out_and_came_back_here_loses_no_check(
+    store: PostgresStore, nursery: trio.Nursery, moved: bool
+) -> None:
+    """An outage longer than a lease: what waited to be written counts, or is made again where another host planned."""
+    clock = Clock(dt.datetime.now(dt.UTC), 1000.0)
+    away = TakesNoRounds(store)
+    host = Host(store, clock, lease=60.0, planned=away)
+    await fill(store, clock, 2)
+    await nursery.start(host.run)
+    await until(lambda: host.leases.waiting == 2)
+    over = "UPDATE plan SET leased_until = clock_timestamp() - make_interval(secs => 1), due = due - ?"
+    await store.engine.transact(lambda sql: sql.change(over, (int(moved),)))
+    host.leases.wake()
+    await until(lambda: host.leases.taken == 4)
+    away.back = True
+    await until(lambda: len(host.checked) == 2)
+    assert (await store.engine.read(partial(plan.overdue, now=0.0, limit=1)))[0] == 2
+    assert host.leases.lost == 2 * moved
+    nursery.cancel_scope.cancel()

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from panopticond.model import DomainRecord
 from panopticond.shared.errors import StoreError
 from panopticond.store import hosts, plan
 from panopticond.store.interface import AwayError, Watch
@@ -43,8 +44,8 @@ async def take(
 
 
 def finished(lease: Lease, at: dt.datetime = NOW, **other: Any) -> Finished:
-    said = other.pop("verdict", verdict())
-    return Finished(lease, a_round(at), said, None, at.timestamp() + 21_000, at.timestamp() + 21_600)
+    said, domain = other.pop("verdict", verdict()), other.pop("domain", None)
+    return Finished(lease, a_round(at), said, None, at.timestamp() + 21_000, at.timestamp() + 21_600, domain)
 
 
 async def test_what_is_recorded_is_planned_and_taken_once(store: PostgresStore) -> None:
@@ -97,6 +98,24 @@ async def test_a_round_is_recorded_under_its_lease_only(store: PostgresStore) ->
     assert await store.engine.transact(partial(plan.record, finished=[finished(late)])) == {number}
     assert await store.rounds(number) == [a_round()]
     assert (await store.watches())[0].last_round == NOW
+
+
+@pytest.mark.parametrize("forward", [True, False])
+async def test_of_rounds_recorded_together_the_latest_says_what_is_known_of_a_domain(
+    store: PostgresStore, forward: bool
+) -> None:
+    """Whatever the numbers of their indicators, and in whatever order the rounds came."""
+    await fill(store, 9)
+    leases = sorted(await take(store), key=lambda lease: lease.indicator_id, reverse=not forward)
+    times = [NOW + dt.timedelta(minutes=place) for place in range(9)]
+    made = [
+        finished(lease, at, domain=DomainRecord("d.zz", "zz", absent_since=at))
+        for lease, at in zip(leases, times, strict=True)
+    ]
+    await store.engine.transact(partial(plan.record, finished=made[::-1]))
+    known = await store.domain("d.zz")
+    assert known is not None
+    assert known.absent_since == times[-1]
 
 
 async def test_a_transaction_made_again_finds_its_own_work(store: PostgresStore) -> None:
