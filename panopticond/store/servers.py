@@ -174,7 +174,7 @@ class Servers:
     def _found(self, link: Link) -> None:
         with self._lock:
             self._links.add(link)
-            if link.timeline < self._timeline:  # another thread found a newer one meanwhile
+            if self._over or link.timeline < self._timeline:  # meanwhile it ended, or another thread found a newer one
                 link.cut()
                 return
             self._last, self._sure = link.place, True
