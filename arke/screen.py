@@ -44,14 +44,6 @@ def add_scan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exclude", type=Path, metavar="FILE", help="labels or names never to list")
     parser.add_argument("--top", type=_positive, metavar="N", help="at most so many names")
     parser.add_argument(
-        "--known-dga",
-        type=Path,
-        action="append",
-        metavar="PATH",
-        default=[],
-        help="lists of known generated names, file or folder",
-    )
-    parser.add_argument(
         "--registered", type=Path, metavar="FILE", help="`name,date` lines: what was registered lately weighs more"
     )
     parser.add_argument(
@@ -69,6 +61,12 @@ def add_screen_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate", type=Path, metavar="FILE", help="registered names of the TLD, to judge letters by"
     )
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="JSON: what leads to pass, review or hold")
+    parser.add_argument("--tld", metavar="TLD", help="the TLD the names are to stand in")
+    parser.add_argument("name", nargs="*", metavar="NAME", help="a label, or a name with its TLD")
+
+
+def _add_watched_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--known-dga",
         type=Path,
@@ -77,12 +75,6 @@ def add_screen_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="lists of known generated names, file or folder",
     )
-    parser.add_argument("--policy", type=Path, metavar="FILE", help="JSON: what leads to pass, review or hold")
-    parser.add_argument("--tld", metavar="TLD", help="the TLD the names are to stand in")
-    parser.add_argument("name", nargs="*", metavar="NAME", help="a label, or a name with its TLD")
-
-
-def _add_watched_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protect",
         type=Path,

@@ -25,12 +25,13 @@ from arke.cases.ladder import History
 from arke.cases.ledger import Ledger
 from arke.cases.match import Matched
 from arke.cases.outcome import Checked, Outcome, Planned, about, each, in_one, sentence, together
-from arke.cases.parties import HOSTER, is_about_nothing, knows, template_for
+from arke.cases.parties import HOSTER, is_about_nothing, knows
 from arke.cases.planning import Due, Listed, Planner
 from arke.cases.recheck import Looked, Rechecker
 from arke.cases.writing import Writer
 from arke.config import Config
 from arke.mail import outbox
+from arke.mail.notice import effective_template
 from arke.mail.template import Templates
 from arke.model import Case, CaseIndicator, Contact, Notice, Recheck
 from panopticond.shared.clock import Clock
@@ -244,7 +245,7 @@ class Follower:
         return [plan for plan in idle if plan.step.reason in (ladder.SOMETHING_NEW, *ladder.PASSABLE)]
 
     def _key(self, plan: Planned, contact: Contact) -> tuple[str, str]:
-        return self._ledger.party(contact.address), template_for(plan.step, contact.role)
+        return self._ledger.party(contact.address), effective_template(plan.step.template, contact.role)
 
     async def _recheck(self, plan: Planned, outcomes: list[Outcome]) -> Checked | None:
         case, decisions = plan.case, plan.history.decisions

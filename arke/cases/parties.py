@@ -1,4 +1,4 @@
-"""Who of a case's contacts is written to now, and with which template (pure).
+"""Who of a case's contacts is written to now (pure).
 
 Beside the ladder, which says what is due to which roles: a party told all this before is left out, a contact inside the
 abused domain never suffices alone, of the registrar's contacts one is told, a hoster hears of the hosts it holds alone.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from arke.model import Case, Contact, Role, Step, Template
+from arke.model import Case, Contact, Role, Step
 
 HOLDERS: tuple[Role, ...] = ("registrant", "administrative", "technical")
 REGISTRARS: tuple[Role, ...] = ("abuse", "registrar")
@@ -32,13 +32,6 @@ class Told(msgspec.Struct, frozen=True):
     accepted: dt.datetime | None = None
     settled: dt.datetime | None = None
     """When the outbox was done with it: accepted, failed, bounced or withdrawn."""
-
-
-def template_for(step: Step, role: Role) -> Template:
-    """The template a party of this role gets: the registrar's and the hoster's are their own."""
-    if step.template == "resolved":
-        return "resolved"
-    return "registrar" if role in REGISTRARS else "hoster" if role == HOSTER else step.template
 
 
 def parties(

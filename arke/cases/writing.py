@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import apsw
-import msgspec
 import trio
 
 from arke.cases.ledger import Ledger, write_intents
 from arke.cases.outcome import Checked, intents_of, write_draft
-from arke.cases.parties import occasion, template_for
+from arke.cases.parties import occasion
 from arke.config import Config
 from arke.mail import rows
 from arke.mail.notice import Letterhead, Sending, compose
@@ -78,7 +77,6 @@ class Writer:
     def _compose(self, group: Sequence[Checked], contact: Contact, now: dt.datetime) -> Notice:
         config, first = self._config, group[0]
         tld = first.case.tld
-        step = msgspec.structs.replace(first.plan.step, template=template_for(first.plan.step, contact.role))
         unchecked = next((item.recheck for item in group if item.recheck.decision != "go"), first.recheck)
         told = first.plan.history.told if len(group) == 1 else ()
         holders = (item for item in told if item.opening == first.case.opening and item.template not in _NOT_HOLDERS)
@@ -94,4 +92,4 @@ class Writer:
         said = " ".join(occasion(item.case, item.plan.history.told) for item in group)
         sending = Sending(now, unchecked, said, min(accepted, default=None))
         cases = [item.case for item in group]
-        return compose(cases, contact, step, self._templates, letterhead, sending, language=config.language)
+        return compose(cases, contact, first.plan.step, self._templates, letterhead, sending, language=config.language)

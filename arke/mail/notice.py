@@ -17,14 +17,13 @@ __all__ = ["Letterhead", "Sending", "compose", "effective_template", "usable_add
 
 
 def effective_template(template: Template, role: Role) -> Template:
-    """The template a role really gets: registrar, abuse desk, hoster and manager have their own first notices."""
-    if role == "hoster" and template != "resolved":
-        return "hoster"
-    if template in {"new", "malicious"}:
-        if role in {"registrar", "abuse"}:
-            return "registrar"
-        if role == "manager":
-            return "manager"
+    """The template a role really gets: the registrar's and the hoster's are their own, the manager's first is."""
+    if template == "resolved":
+        return template
+    if role in {"registrar", "abuse"}:
+        return "registrar"
+    if role == "hoster" or (role == "manager" and template in {"new", "malicious"}):
+        return role
     return template
 
 

@@ -68,7 +68,7 @@ class Fleet:
         """What this host alone does just now."""
         self._wanted: dict[str, _Turn] = {}
         self._day: dt.date | None = None
-        self._new_day = trio.Event()
+        self._days_wanted = trio.Event()
         self._trouble = ""
         """Why there is no session, empty while there is one that beats."""
         self._heard: float | None = None
@@ -191,8 +191,8 @@ class Fleet:
     async def _keep_days(self) -> None:
         """Room for the observations of the days to come; a server that took over may lack what was cut last."""
         while True:
-            await self._new_day.wait()
-            self._new_day = trio.Event()
+            await self._days_wanted.wait()
+            self._days_wanted = trio.Event()
             try:
                 await self._store.cut_days(self._clock.now())
             except StoreError as error:
@@ -228,7 +228,7 @@ class Fleet:
                         await session.turn(hosts.sweep)
                     if self._clock.now().date() != self._day:
                         self._day = self._clock.now().date()
-                        self._new_day.set()
+                        self._days_wanted.set()
                     await self._take_turns(session)
                 if await session.told(max(0.0, due - trio.current_time())) and self.leases is not None:
                     self.leases.wake()
@@ -238,7 +238,7 @@ class Fleet:
         self._heard = trio.current_time()
         self._trouble = ""
         if self._store.engine.trouble:  # whoever met it may have given up: on a quiet host nobody else asks for hours
-            self._new_day.set()
+            self._days_wanted.set()
 
     async def _take_turns(self, session: Session) -> None:
         for name, turn in list(self._wanted.items()):

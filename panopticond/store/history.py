@@ -17,7 +17,7 @@ import msgspec
 from panopticond.model import Round, Verdict
 from panopticond.shared.errors import StoreError
 from panopticond.store.rows import micros, moment, observation_rows, rounds_of, to_json
-from panopticond.store.sql import Sql, first
+from panopticond.store.sql import SIGHTINGS_OF_ONE, Sql, first
 from panopticond.window import worth_asking
 
 # Two halves, so that PostgreSQL reads only the days each is about.
@@ -70,8 +70,7 @@ def record_round(sql: Sql, number: int, round_: Round, verdict: Verdict, began: 
 def _is_listed(sql: Sql, number: int) -> bool:
     return bool(
         sql.rows(
-            "SELECT 1 FROM feed CROSS JOIN sighting ON feed_id = feed.id AND indicator_id = ? AND ended IS NULL "
-            "LIMIT 1",
+            f"SELECT 1 FROM {SIGHTINGS_OF_ONE[sql.dialect]} AND ended IS NULL LIMIT 1",  # noqa: S608 - a constant
             (number,),
         )
     )

@@ -169,10 +169,6 @@ class Store(Protocol):
         """The same for several at once; those never looked at are left out."""
         ...
 
-    async def record_domain(self, record: DomainRecord) -> None:
-        """Replace what is known of a registered domain."""
-        ...
-
     async def incidents(self, tld: str) -> list[Incident]:
         """Every incident of a TLD, by id."""
         ...

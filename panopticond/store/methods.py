@@ -137,10 +137,6 @@ class SqlStore:
         """The same for several at once; those never looked at are left out."""
         return await self.engine.read(lambda sql: lookup.domains(sql, domains))
 
-    async def record_domain(self, record: DomainRecord) -> None:
-        """Replace what is known of a registered domain."""
-        await self.engine.transact(lambda sql: lookup.record_domains(sql, [record]))
-
     async def incidents(self, tld: str) -> list[Incident]:
         """Every incident of a TLD, by id."""
         return await self.engine.read(lambda sql: lookup.incidents(sql, tld))

@@ -16,7 +16,7 @@ import msgspec
 
 from panopticond.model import Observation, Round, Sighting, Subject, Verdict
 from panopticond.store.interface import Standing, Watch
-from panopticond.store.sql import Sql
+from panopticond.store.sql import SIGHTINGS_OF_ONE, Sql
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -133,8 +133,8 @@ def sightings_of(sql: Sql, numbers: Sequence[int]) -> dict[int, tuple[Sighting, 
     """Every sighting of indicators, by feed and threat; an unended one was last seen when its feed was touched."""
     found: dict[int, list[Sighting]] = {number: [] for number in numbers}
     rows = sql.each(
-        "SELECT indicator_id, feed.name, threat, first, CASE WHEN ended IS NULL AND touched > last THEN touched "
-        "ELSE last END, ended, source_id FROM feed CROSS JOIN sighting ON feed_id = feed.id AND indicator_id = ? "
+        "SELECT indicator_id, feed.name, threat, first, CASE WHEN ended IS NULL AND touched > last THEN touched "  # noqa: S608 - ours
+        f"ELSE last END, ended, source_id FROM {SIGHTINGS_OF_ONE[sql.dialect]} "
         "ORDER BY feed.name, threat",
         [(number,) for number in numbers],
     )

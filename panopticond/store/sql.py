@@ -1,13 +1,14 @@
 """What the SQL of the rooms beside this one is written against: one transaction of whichever store runs it.
 
-Statements are written once, in what SQLite and PostgreSQL both understand, with ``?`` marks in order or ``?1`` by
-number (not mixed). Each store brings its own ``Sql``; no statement leaves the transaction it was given.
+Statements are written once, in what SQLite and PostgreSQL both understand (but for :data:`SIGHTINGS_OF_ONE`), with
+``?`` marks in order or ``?1`` by number (not mixed). Each store brings its own ``Sql``; no statement leaves the
+transaction it was given.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from typing import Any, Literal, Protocol
@@ -15,10 +16,14 @@ from typing import Any, Literal, Protocol
 Dialect = Literal["sqlite", "postgresql"]
 Row = Sequence[Any]
 _MARK = re.compile(r"\?(\d*)")
-_OF_ONE = "feed CROSS JOIN sighting ON feed_id = feed.id"
-_OF_ONE_HERE = "feed JOIN sighting ON feed_id = feed.id AND feed_id = ANY (ARRAY(SELECT id FROM feed))"
-"""The sightings of an indicator, one seek a feed. SQLite is told so by the order of the join. PostgreSQL would read the
-whole table, for every round, while it has no statistics of ``feed``, and a table of a dozen rows has none for long."""
+SIGHTINGS_OF_ONE: Mapping[Dialect, str] = {
+    "sqlite": "feed CROSS JOIN sighting ON feed_id = feed.id AND indicator_id = ?",
+    "postgresql": "feed JOIN sighting ON feed_id = feed.id AND feed_id = ANY (ARRAY(SELECT id FROM feed)) "
+    "AND indicator_id = ?",
+}
+"""From what to select the sightings of an indicator, one seek a feed. SQLite is told so by the order of the join.
+PostgreSQL would read the whole table, for every round, while it has no statistics of ``feed``, and a table of a dozen
+rows has none for long."""
 
 
 class Sql(Protocol):
@@ -51,6 +56,6 @@ def first(sql: Sql, statement: str, values: Sequence[Any] = ()) -> Any:
 
 @lru_cache(maxsize=512)
 def numbered(statement: str) -> str:
-    """The statement as PostgreSQL wants it: with its own marks, ``$1``, and its own way to an indicator's sightings."""
+    """The statement with PostgreSQL's own marks, ``$1``."""
     order = count(1)
-    return _MARK.sub(lambda mark: f"${mark[1] or next(order)}", statement).replace(_OF_ONE, _OF_ONE_HERE)
+    return _MARK.sub(lambda mark: f"${mark[1] or next(order)}", statement)

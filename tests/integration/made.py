@@ -26,6 +26,7 @@ from panopticond.snapshot.publish import Today, publish_tld
 from panopticond.store.interface import FeedHealth
 from panopticond.store.sqlite import open_store
 from tests.arke.mail.test_smtp import Server
+from tests.panopticond.store.known import know
 
 HOUR = dt.timedelta(hours=1)
 NAMES = ("bad.zz", "worse.zz")
@@ -89,7 +90,7 @@ async def publish(root: Path, key: SecretKey, now: dt.datetime) -> None:
                 rounds.append(_round(now - hours * HOUR, host))
                 listing = listing_of(standing.sightings, {"good": "aged-out"}, decision=None, critical=False)
                 await store.record_round(watch.id, rounds[-1], judge(standing.subject, rounds, listing))
-            await store.record_domain(DomainRecord(host, "zz"))
+            await know(store, DomainRecord(host, "zz"))
         for at in (now - HOUR / 2, now):
             await publish_tld(press, store, Tld("zz"), Today(feeds), at)
 

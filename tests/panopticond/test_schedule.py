@@ -20,6 +20,7 @@ from panopticond.shared.errors import StoreError
 from panopticond.store.interface import Standing, Watch
 from panopticond.store.sqlite import SqliteStore, open_store
 from panopticond.window import Window
+from tests.panopticond.store.known import know
 
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -278,7 +279,7 @@ async def test_a_referral_moves_an_indicator_to_its_owner(store: SqliteStore) ->
     item = Indicator("http://www.a.d0.zz/", "www.a.d0.zz", "d0.zz", "zz", "subordinate", "phishing")
     (watch,) = await store.record_listing("f", NOW, [item])
     window.add(watch, NOW)
-    await store.record_domain(DomainRecord("a.d0.zz", "zz", returned=NOW - DAY))
+    await know(store, DomainRecord("a.d0.zz", "zz", returned=NOW - DAY))
     judged: list[str] = []
 
     def note(standing: Standing) -> Listing:

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from arke.cases.ladder import HOSTER_BESIDE, History, due_indicators, hoster_heard, standing, step
-from arke.cases.parties import Told, parties, template_for
+from arke.cases.parties import Told, parties
 from arke.cases.settings import Hours, Ladder
+from arke.mail.notice import effective_template
 from tests.arke.made import NOW, OPENED, case, contacts, indicator
 
 SETTINGS = Ladder()
@@ -41,8 +42,8 @@ def test_the_first_rung_depends_on_the_class(abuse_class: str, template: str, ro
     """Neutral classes go to the holder's contacts; malicious to registrant and registrar, each with its template."""
     found = step(case(abuse_class=abuse_class), History(), NOW, SETTINGS)
     assert (found.action, found.rung, found.template, found.roles) == ("send", 1, template, roles)
-    assert template_for(found, "abuse") == "registrar"
-    assert template_for(found, "registrant") == template
+    assert effective_template(found.template, "abuse") == "registrar"
+    assert effective_template(found.template, "registrant") == template
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,7 @@ def test_resolved_is_said_once_to_those_who_took_a_mail() -> None:
     assert step(over, done(told=(told(accepted=None, state="failed"),)), NOW, SETTINGS).action == "nothing"
     found = step(over, done(), NOW, SETTINGS)
     assert (found.action, found.template, found.rung) == ("send", "resolved", 9)
-    assert template_for(found, "abuse") == "resolved"
+    assert effective_template(found.template, "abuse") == "resolved"
     known = contacts(registrant="h", technical="other", administrative="h").contacts
     assert [item.address for item in parties(over, found, known, done().told, str)[0]] == ["h"]
     assert parties(over, found, known, (*done().told, told(template="resolved")), str) == ((), "")
@@ -274,7 +275,10 @@ def test_the_hoster_may_stand_on_the_first_rung() -> None:
     """Told with the contacts, by itself, with its own template; done with, it is not told again."""
     found = step(case(), History(), NOW, BESIDE)
     assert (found.action, found.rung, found.roles) == ("send", 1, ("registrant", "hoster"))
-    assert (template_for(found, "hoster"), template_for(found, "registrant")) == ("hoster", "new")
+    assert (effective_template(found.template, "hoster"), effective_template(found.template, "registrant")) == (
+        "hoster",
+        "new",
+    )
     assert step(case(), done(said=case().said | HEARD), NOW, BESIDE).action == "nothing"
 
 

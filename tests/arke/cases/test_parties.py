@@ -7,8 +7,9 @@ import datetime as dt
 import msgspec
 
 from arke.cases.ladder import History, step
-from arke.cases.parties import is_about_nothing, knows, occasion, of_contact, parties, template_for
+from arke.cases.parties import is_about_nothing, knows, occasion, of_contact, parties
 from arke.cases.settings import Ladder
+from arke.mail.notice import effective_template
 from arke.model import Contact, Place, Step
 from tests.arke.cases.test_ladder import SETTINGS, told
 from tests.arke.made import NOW, case, contacts, indicator
@@ -87,4 +88,4 @@ def test_a_registrar_that_hosts_is_told_once() -> None:
     malicious = Step("c", "send", "first rung", 1, "malicious", ("registrant", "abuse", "registrar", "hoster"))
     both = (*contacts(abuse="desk@reg.zz").contacts, hoster("Desk@reg.zz", "bad.zz"))
     assert [item.role for item in parties(case(), malicious, both, (), party)[0]] == ["abuse"]
-    assert template_for(malicious, "hoster") == "hoster"
+    assert effective_template(malicious.template, "hoster") == "hoster"

@@ -14,6 +14,7 @@ from panopticond.judge.verdict import _RULES
 from panopticond.model import DomainRecord, Incident, Indicator, Observation, Round, Verdict
 from panopticond.shared.errors import PanopticonError
 from panopticond.store.sqlite import open_store
+from tests.panopticond.store.known import know
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 URI = "http://www.d1.zz/a"
@@ -33,7 +34,7 @@ async def test_it_holds_sightings_rounds_rule_class_and_incident(tmp_path: Path)
         seen = Observation("web", URI, "near", NOW, "live", {"status": "200", "title": "Sign in"})
         verdict = Verdict("active", "live-at-a-vantage", NOW, NOW, flags=("listed",), last_active=NOW, evidence=(NOW,))
         await store.record_round(watch.id, Round(NOW, (seen,)), verdict)
-        await store.record_domain(DomainRecord("d1.zz", "zz"))
+        await know(store, DomainRecord("d1.zz", "zz"))
         await store.record_incidents([Incident("zz-2026-abcdef", "zz", "d1.zz", None, None, NOW, "open", NOW)])
         await store.decide(watch.id, "confirm", NOW)
     for asked in (URI, "d1.zz"):
@@ -52,7 +53,7 @@ async def test_it_says_where_the_referral_and_the_suffixes_disagree(tmp_path: Pa
         item = Indicator(URI, "www.d1.zz", "d1.zz", "zz", "registered", "phishing")
         (watch,) = await store.record_listing("feed-one", NOW, [item])
         await store.regroup(watch.id, "www.d1.zz", "registered")
-        await store.record_domain(DomainRecord("www.d1.zz", "zz"))
+        await know(store, DomainRecord("www.d1.zz", "zz"))
     page = await explain(config, "www.d1.zz")
     assert "the referral's owner is www.d1.zz; by the suffixes alone the domain would be d1.zz" in page
 
@@ -75,7 +76,7 @@ async def test_a_class_comes_with_the_facts_it_rests_on(tmp_path: Path) -> None:
                 registration=Observation("registration", name, "direct", NOW, "registered", registered),
                 apex=Observation("apex", name, "near", NOW, "live", {"fingerprint": "d;2xx;1;9;aa"}),
             )
-            await store.record_domain(record)
+            await know(store, record)
     page = await explain(config, "paypa1.zz")
     wanted = (
         "class (an assessment): malicious",

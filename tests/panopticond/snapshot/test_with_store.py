@@ -16,6 +16,7 @@ from panopticond.snapshot.replay import replay
 from panopticond.store.interface import FeedHealth
 from panopticond.store.sqlite import open_store
 from tests.panopticond.snapshot.ledger import FEEDS, HOUR, NOW, TLD, day, press
+from tests.panopticond.store.known import know
 
 URI = "http://shop.bank-login.zz/wp-content/x"
 
@@ -36,7 +37,7 @@ async def test_what_the_store_holds_is_published(tmp_path: Path) -> None:
             shifted = msgspec.structs.replace(round_, at=round_.at + dt.timedelta(microseconds=123_456))
             rounds.append(shifted)
             await store.record_round(watch.id, shifted, judge(subject, rounds))
-        await store.record_domain(DomainRecord("bank-login.zz", "zz", registration=registered))
+        await know(store, DomainRecord("bank-login.zz", "zz", registration=registered))
         first = await publish_tld(press(tmp_path / "root"), store, TLD, Today(FEEDS), NOW)
         second = await publish_tld(press(tmp_path / "root"), store, TLD, Today(FEEDS), NOW + HOUR)
         incidents = await store.incidents("zz")

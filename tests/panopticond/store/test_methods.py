@@ -25,6 +25,7 @@ from panopticond.store.interface import FeedHealth, Publication, Store, Watch
 from panopticond.store.methods import SqlStore
 from panopticond.store.postgres import open_postgres
 from panopticond.store.sqlite import open_store
+from tests.panopticond.store.known import know
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -195,7 +196,7 @@ async def test_what_nobody_asks_any_more_goes_altogether(store: SqlStore) -> Non
     late = NOW + 24 * 91 * HOUR
     for number, name in ((gone, "d1.zz"), (decided, "d2.zz")):
         await store.record_round(number, a_round(late), verdict("mitigated-dns", late, last_active=NOW))
-        await store.record_domain(DomainRecord(name, "zz"))
+        await know(store, DomainRecord(name, "zz"))
     await store.decide(decided, "dismiss", late)
     assert await store.thin(late) == 0
     assert await store.thin(late + HOUR) == 3
@@ -266,7 +267,7 @@ async def test_domains_incidents_publications_and_decisions(store: SqlStore) -> 
     assert await store.domain("d1.zz") is None
     seen = Observation("registration", "d1.zz", "direct", NOW, "registered", {"registered": "2020-01-01T00:00:00Z"})
     for record in (DomainRecord("d1.zz", "zz"), DomainRecord("d1.zz", "zz", registration=seen, absent_since=NOW)):
-        await store.record_domain(record)
+        await know(store, record)
         assert await store.domain("d1.zz") == record
     incident = Incident("zz-2026-00000a", "zz", "d1.zz", None, None, NOW, "open", NOW, reopened=(NOW,))
     await store.record_incidents([incident, Incident("yy-2026-00000a", "yy", "d.yy", None, None, NOW, "open", NOW)])
@@ -336,7 +337,7 @@ async def test_a_domain_that_a_referral_proved_is_not_taken_back_by_a_listing(st
     await store.record_listing("f", NOW + HOUR, [indicator()])
     assert (await store.subject(watch.id)).domain == "d1.zz"
     await store.regroup(watch.id, "www.d1.zz", "registered")
-    await store.record_domain(DomainRecord("www.d1.zz", "zz"))
+    await know(store, DomainRecord("www.d1.zz", "zz"))
     assert await store.record_listing("f", NOW + 2 * HOUR, [indicator(altered=True)]) == []
     found = await store.subject(watch.id)
     assert (found.domain, found.scope, found.altered) == ("www.d1.zz", "registered", True)

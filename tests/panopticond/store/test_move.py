@@ -12,6 +12,7 @@ from panopticond.store.interface import FeedHealth, Publication
 from panopticond.store.methods import SqlStore
 from panopticond.store.postgres import open_postgres
 from panopticond.store.sqlite import open_store
+from tests.panopticond.store.known import know
 from tests.panopticond.store.test_methods import HOUR, NOW, a_round, indicator, verdict
 
 
@@ -22,7 +23,7 @@ async def fill(store: SqlStore) -> None:
     for watch in watches[:9]:
         for hours in (0, 6):
             await store.record_round(watch.id, a_round(NOW + hours * HOUR), verdict("active", NOW + hours * HOUR))
-    await store.record_domain(DomainRecord("d1.zz", "zz"))
+    await know(store, DomainRecord("d1.zz", "zz"))
     await store.record_incidents([Incident("zz-2026-00000a", "zz", "d1.zz", None, None, NOW, "open", NOW)])
     await store.record_publication(Publication("zz", 2026010201, "ab" * 32, NOW, NOW + HOUR, NOW + HOUR))
     await store.record_feed_health(FeedHealth("f", "OK", since=NOW, rows=31))
